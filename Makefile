@@ -1,0 +1,33 @@
+# Everything runs in $(VENV), made on first use and again when the files that decide it change.
+PYTHON ?= python3
+VENV ?= .venv
+JOBS ?= 2
+
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test bench lint clean
+
+demo: $(STAMP)
+	$(BIN)/fxnas demo
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -n $(JOBS)
+
+bench: $(STAMP)
+	$(BIN)/python benchmarks/run.py
+
+lint: $(STAMP)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+# torchvision only lends the tests its networks; --no-deps keeps it from moving torch.
+$(STAMP): pyproject.toml setup.py constraints.txt
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[demo,test,lint]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps torchvision
+	touch $(STAMP)
+
+clean:
+	rm -rf $(VENV) build dist fxnas.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,51 @@
+"""The arguments that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Model = Annotated[
+    str,
+    typer.Argument(
+        help="Where the model is: path/to/file.py:factory or package.module:factory; a function without arguments "
+        "that returns an nn.Module, or the module itself.",
+        show_default=False,
+    ),
+]
+Inputs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--input",
+        "-i",
+        metavar="SHAPE[:DTYPE]",
+        help="An example input, 1x1x28x28 or 2x16:int64; once per positional argument. Without it the model's file "
+        "is asked for a function example_inputs().",
+        show_default=False,
+    ),
+]
+FixedBatch = Annotated[
+    bool, typer.Option("--fixed-batch", help="Take the batch size of the example inputs to be the only one.")
+]
+ArchitectureFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--architecture",
+        "-a",
+        help="Architecture file (JSON). Without it: the default architecture.",
+        show_default=False,
+    ),
+]
+Weights = Annotated[
+    Path | None,
+    typer.Option(
+        "--weights",
+        "-w",
+        help="Weights (safetensors) of the supernet, of the child, or of the model that the architecture was applied "
+        "to. Without it: the weights that the model starts with, at seed 0.",
+        show_default=False,
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of text.")]

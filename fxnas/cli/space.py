@@ -1,0 +1,48 @@
+"""`fxnas space`: the search space of a model, as a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fxnas.cli import console
+from fxnas.cli.load import example_inputs, load_model, load_traced
+from fxnas.cli.options import Inputs, Json, Model
+from fxnas.space import SearchSpace
+
+
+def space(
+    model: Model,
+    inputs: Inputs = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write.", show_default=False)] = None,
+    json: Json = False,
+) -> None:
+    """Print the search space of a model, or write it as a search-space file.
+
+    Example inputs are optional: with them the model is traced, and choices that it never runs are errors.
+
+    For example:
+
+      fxnas space net.py:Net -o space.json
+
+      fxnas space net.py:Net --json
+    """
+    found = _space(model, inputs)
+    if output is not None:
+        found.save(output)
+    if json:
+        console.print_json(found.to_json())
+        return
+    console.print_text(found.tree())
+    written = f", written to {output}" if output is not None else ""
+    console.print_text(f"{len(found)} choices, {found.size:,} architectures{written}")
+
+
+def _space(model: str, inputs: list[str] | None) -> SearchSpace:
+    if example_inputs(inputs, model) is not None:
+        return load_traced(model, inputs)[1].space
+    from fxnas.nn import space_of
+
+    return space_of(load_model(model))

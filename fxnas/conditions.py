@@ -1,0 +1,302 @@
+"""Boolean conditions over architectures: when does a part of a graph run, when is a decision part of an architecture.
+
+A condition is built from atoms ("candidate 2 of 'conv1' is chosen", "something is chosen at 'skip'") with `all_of`,
+`any_of` and `negate`. Conditions are interned: equal ones are one object, so comparing them, hashing them and using
+them as dictionary keys costs nothing, however large the shared expression behind them is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import ClassVar, Literal
+from weakref import WeakValueDictionary
+
+Decisions = Mapping[str, tuple[int, ...]]
+Kind = Literal["true", "false", "atom", "not", "all", "any"]
+
+_SMALL = 16  # a simplification compares terms pairwise; larger expressions are kept as they are
+
+
+class Atom:
+    """Candidate `candidate` of choice `key` is chosen; with `candidate` None: anything is chosen at `key`.
+
+    It carries the number of candidates and `n_chosen` of its choice, since these decide what simplifies: of exactly one
+    of n candidates, "0 or 1 or … or n-1" is always true.
+    """
+
+    __slots__ = ("candidate", "count", "key", "n_chosen")
+
+    def __init__(self, key: str, candidate: int | None, count: int, n_chosen: int | None) -> None:
+        self.key, self.candidate, self.count, self.n_chosen = key, candidate, count, n_chosen
+
+    @property
+    def identity(self) -> tuple[str, int | None, int, int | None]:
+        return (self.key, self.candidate, self.count, self.n_chosen)
+
+    def holds(self, decisions: Decisions) -> bool:
+        """Whether the atom is true under `decisions` (which must have the key)."""
+        decision = decisions[self.key]
+        return bool(decision) if self.candidate is None else self.candidate in decision
+
+    def __str__(self) -> str:
+        return f"{self.key!r} is present" if self.candidate is None else f"{self.key!r} has {self.candidate}"
+
+
+class Condition:
+    """An interned boolean expression. Build it with `chosen`, `present`, `all_of`, `any_of`, `negate`."""
+
+    __slots__ = ("__weakref__", "_keys", "atom", "kind", "terms")
+    _interned: ClassVar[WeakValueDictionary[object, Condition]] = WeakValueDictionary()
+
+    kind: Kind
+    atom: Atom | None
+    terms: tuple[Condition, ...]
+    _keys: tuple[str, ...] | None
+
+    @classmethod
+    def _make(cls, kind: Kind, atom: Atom | None = None, terms: tuple[Condition, ...] = ()) -> Condition:
+        identity = (kind, atom.identity if atom else None, frozenset(map(id, terms)))
+        found = cls._interned.get(identity)
+        if found is None:
+            found = object.__new__(cls)
+            found.kind, found.atom, found.terms, found._keys = kind, atom, terms, None
+            cls._interned[identity] = found
+        return found
+
+    def __init__(self) -> None:
+        raise TypeError("build conditions with chosen, present, all_of, any_of and negate")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_rebuild, (self.kind, self.atom.identity if self.atom else None, self.terms))
+
+    def __copy__(self) -> Condition:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Condition:
+        return self
+
+    def holds(self, decisions: Decisions, memo: dict[Condition, bool] | None = None) -> bool:
+        """The truth value under `decisions`, which must have every key of `keys`.
+
+        Args:
+            decisions: key → chosen indices.
+            memo: pass one dictionary to several calls under the same decisions to share work between them.
+        """
+        memo = {} if memo is None else memo
+        value = memo.get(self)
+        if value is None:
+            value = memo[self] = self._evaluate(decisions, memo)
+        return value
+
+    def _evaluate(self, decisions: Decisions, memo: dict[Condition, bool]) -> bool:
+        match self.kind:
+            case "atom":
+                assert self.atom is not None
+                return self.atom.holds(decisions)
+            case "not":
+                return not self.terms[0].holds(decisions, memo)
+            case "all":
+                return all(term.holds(decisions, memo) for term in self.terms)
+            case "any":
+                return any(term.holds(decisions, memo) for term in self.terms)
+        return self.kind == "true"
+
+    def substitute(
+        self, value_of: Callable[[Atom], bool | None], memo: dict[Condition, Condition] | None = None
+    ) -> Condition:
+        """The condition with every atom for which `value_of` knows a value replaced by it."""
+        memo = {} if memo is None else memo
+        found = memo.get(self)
+        if found is None:
+            found = memo[self] = self._substitute(value_of, memo)
+        return found
+
+    def _substitute(self, value_of: Callable[[Atom], bool | None], memo: dict[Condition, Condition]) -> Condition:
+        if self.kind == "atom":
+            assert self.atom is not None
+            value = value_of(self.atom)
+            return self if value is None else (ALWAYS if value else NEVER)
+        if self.kind in ("true", "false"):
+            return self
+        terms = [term.substitute(value_of, memo) for term in self.terms]
+        if self.kind == "not":
+            return negate(terms[0])
+        return all_of(terms) if self.kind == "all" else any_of(terms)
+
+    def under(self, key: str, decision: Iterable[int]) -> Condition:
+        """The condition once the decision at `key` is known."""
+        decided = {key: tuple(decision)}
+        return self.substitute(lambda atom: atom.holds(decided) if atom.key == key else None)
+
+    def atoms(self) -> Iterator[Atom]:
+        """Every atom once, in order of first appearance."""
+        seen: set[Condition] = set()
+        stack = [self]
+        while stack:
+            condition = stack.pop()
+            if condition in seen:
+                continue
+            seen.add(condition)
+            if condition.atom is not None:
+                yield condition.atom
+            stack.extend(reversed(condition.terms))
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys the condition depends on, in order of first appearance."""
+        if self._keys is None:
+            self._keys = tuple(dict.fromkeys(atom.key for atom in self.atoms()))
+        return self._keys
+
+    def __str__(self) -> str:
+        match self.kind:
+            case "atom":
+                return str(self.atom)
+            case "not":
+                return f"not ({self.terms[0]})"
+            case "all" | "any":
+                word = " and " if self.kind == "all" else " or "
+                return word.join(f"({term})" if term.kind in ("all", "any") else str(term) for term in self.terms)
+        return "always" if self.kind == "true" else "never"
+
+    def __repr__(self) -> str:
+        return f"<Condition {self}>"
+
+
+ALWAYS = Condition._make("true")
+NEVER = Condition._make("false")
+
+
+def _rebuild(kind: Kind, identity: tuple[str, int | None, int, int | None] | None, terms: tuple[Condition, ...]) -> Condition:
+    return Condition._make(kind, Atom(*identity) if identity else None, terms)
+
+
+def chosen(key: str, candidate: int, count: int, n_chosen: int | None) -> Condition:
+    """Candidate `candidate` (of `count`, of which `n_chosen` are taken; None: any number) is chosen at `key`."""
+    if n_chosen == 0:
+        return NEVER
+    if n_chosen == count:
+        return ALWAYS
+    return Condition._make("atom", Atom(key, candidate, count, n_chosen))
+
+
+def present(key: str, count: int, n_chosen: int | None) -> Condition:
+    """Anything is chosen at `key`."""
+    if n_chosen is not None:
+        return ALWAYS if n_chosen else NEVER
+    return Condition._make("atom", Atom(key, None, count, n_chosen))
+
+
+def negate(condition: Condition) -> Condition:
+    """The opposite of `condition`."""
+    match condition.kind:
+        case "true":
+            return NEVER
+        case "false":
+            return ALWAYS
+        case "not":
+            return condition.terms[0]
+    return Condition._make("not", terms=(condition,))
+
+
+def all_of(conditions: Iterable[Condition]) -> Condition:
+    """True where every one of `conditions` is; ALWAYS for none."""
+    terms = _flatten(conditions, "all", ALWAYS)
+    if NEVER in terms or any(negate(term) in terms for term in terms) or _exclusive(terms):
+        return NEVER
+    terms = {term: None for term in terms if not _implied(term, terms)}
+    return _combine("all", list(terms), ALWAYS)
+
+
+def any_of(conditions: Iterable[Condition]) -> Condition:
+    """True where at least one of `conditions` is; NEVER for none."""
+    terms = _flatten(conditions, "any", NEVER)
+    if ALWAYS in terms or any(negate(term) in terms for term in terms):
+        return ALWAYS
+    while (merged := _merge_cover(terms)) is not None:
+        if ALWAYS in merged:
+            return ALWAYS
+        terms = merged
+    return _combine("any", _absorb(list(terms)), NEVER)
+
+
+def _combine(kind: Kind, terms: list[Condition], empty: Condition) -> Condition:
+    if not terms:
+        return empty
+    return terms[0] if len(terms) == 1 else Condition._make(kind, terms=tuple(terms))
+
+
+def _flatten(conditions: Iterable[Condition], kind: Kind, neutral: Condition) -> dict[Condition, None]:
+    terms: dict[Condition, None] = {}
+    for condition in conditions:
+        if condition.kind == kind and len(condition.terms) <= _SMALL:
+            terms.update(dict.fromkeys(condition.terms))
+        elif condition is not neutral:
+            terms[condition] = None
+    return terms
+
+
+def _exclusive(terms: Iterable[Condition]) -> bool:
+    """Two different candidates of a choice that takes exactly one."""
+    single: dict[str, int] = {}
+    for atom in (term.atom for term in terms):
+        if atom is None or atom.n_chosen != 1 or atom.candidate is None:
+            continue
+        if single.setdefault(atom.key, atom.candidate) != atom.candidate:
+            return True
+    return False
+
+
+def _implied(term: Condition, terms: dict[Condition, None]) -> bool:
+    """'Something is chosen' says nothing beside 'candidate 2 is chosen'."""
+    if term.atom is None or term.atom.candidate is not None:
+        return False
+    key = term.atom.key
+    return any(other.atom is not None and other.atom.key == key and other is not term for other in terms)
+
+
+def _conjuncts(term: Condition) -> tuple[Condition, ...]:
+    return term.terms if term.kind == "all" else (term,)
+
+
+def _merge_cover(terms: dict[Condition, None]) -> dict[Condition, None] | None:
+    """(a0 and x) or (a1 and x) or … over all candidates of a choice is x; (p and x) or (not p and x) is x."""
+    groups: dict[tuple[str, frozenset[Condition]], dict[int, Condition]] = {}
+    signs: dict[tuple[Condition, frozenset[Condition]], Condition] = {}
+    for term in terms:
+        conjuncts = _conjuncts(term)
+        if len(conjuncts) > _SMALL:
+            continue
+        for literal in conjuncts:
+            rest = frozenset(c for c in conjuncts if c is not literal)
+            other = signs.get((negate(literal), rest))
+            if other is not None:
+                return _replaced(terms, (term, other), all_of(c for c in conjuncts if c is not literal))
+            signs[literal, rest] = term
+            atom = literal.atom
+            if atom is None or atom.candidate is None:
+                continue
+            group = groups.setdefault((atom.key, rest), {})
+            group[atom.candidate] = term
+            if len(group) == atom.count:
+                common = [c for c in conjuncts if c is not literal]
+                return _replaced(terms, group.values(), all_of([*common, present(atom.key, atom.count, atom.n_chosen)]))
+    return None
+
+
+def _replaced(terms: dict[Condition, None], old: Iterable[Condition], new: Condition) -> dict[Condition, None]:
+    gone = set(old)
+    return _flatten([*(term for term in terms if term not in gone), new], "any", NEVER)
+
+
+def _absorb(terms: list[Condition]) -> list[Condition]:
+    """x or (x and y) is x."""
+    if len(terms) > _SMALL:
+        return terms
+    parts = [frozenset(_conjuncts(term)) for term in terms]
+    return [t for i, t in enumerate(terms) if not any(parts[j] < parts[i] for j in range(len(terms)))]
+
+
+TRAINING_KEY = "\0training"
+TRAINING = present(TRAINING_KEY, 1, None)
+"""The module is in training mode: no decision, but a condition like the others. A decision of () means evaluation."""

@@ -1,0 +1,40 @@
+"""Evaluators: what a trial does with an architecture to find out how good it is. One file each."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fxnas.evaluators.base import Evaluator as Evaluator
+    from fxnas.evaluators.base import Report as Report
+    from fxnas.evaluators.base import Score as Score
+    from fxnas.evaluators.batches import TensorBatches as TensorBatches
+    from fxnas.evaluators.train import TrainAndScore as TrainAndScore
+    from fxnas.evaluators.train import accuracy as accuracy
+    from fxnas.evaluators.train import fit as fit
+    from fxnas.evaluators.train import measure as measure
+
+# Where each public name is defined; resolved at first use, since a search over a bare space needs no torch.
+_DEFINED_IN = {
+    "Evaluator": "fxnas.evaluators.base",
+    "Report": "fxnas.evaluators.base",
+    "Score": "fxnas.evaluators.base",
+    "TensorBatches": "fxnas.evaluators.batches",
+    "TrainAndScore": "fxnas.evaluators.train",
+    "accuracy": "fxnas.evaluators.train",
+    "fit": "fxnas.evaluators.train",
+    "measure": "fxnas.evaluators.train",
+}
+
+__all__ = [*_DEFINED_IN]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _DEFINED_IN:
+        raise AttributeError(f"module 'fxnas.evaluators' has no attribute {name!r}")
+    value = getattr(import_module(_DEFINED_IN[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,121 @@
+"""What `fxnas.search` asks of an evaluator, and what a trial knows about itself."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from fxnas.architecture import Architecture
+from fxnas.errors import FxnasError, shown
+
+Score = float | Mapping[str, float]
+
+
+class Report:
+    """Which trial this is, and where it reports what it sees on the way.
+
+    Attributes:
+        number: the number of the trial in its search, from 0.
+        seed: what every random decision of the trial follows from; a function of the search's seed and the number.
+    """
+
+    def __init__(self, number: int, seed: int, listener: Callable[[Mapping[str, float]], None] | None = None) -> None:
+        self.number = number
+        self.seed = seed
+        self._listener = listener
+
+    @classmethod
+    def of(cls, search_seed: int, number: int, listener: Callable[[Mapping[str, float]], None] | None = None) -> Report:
+        """The report of trial `number` of a search with the seed `search_seed`."""
+        digest = hashlib.sha256(f"{search_seed}/{number}".encode()).digest()
+        return cls(number, int.from_bytes(digest[:4], "big"), listener)
+
+    def __call__(self, **values: float) -> None:
+        """Shows intermediate values, `report(epoch=3, loss=0.2)`, in the progress of the search."""
+        if self._listener is not None:
+            self._listener(values)
+
+
+class Evaluator(Protocol):
+    """Finds out how good an architecture is. Any object with this method is an evaluator."""
+
+    def evaluate(self, graph: Any, architecture: Architecture, report: Report) -> Score:
+        """Evaluates one architecture.
+
+        Args:
+            graph: what was given to `fxnas.search`: the ChoiceGraph, or a bare SearchSpace.
+            architecture: what to evaluate, in canonical form.
+            report: number and seed of the trial; call it with intermediate values.
+
+        Returns:
+            The score, higher is better; or several metrics by name, among them "score" (one metric alone is the score).
+            An exception, or a score that isn't finite, makes the trial a failed one.
+        """
+
+
+def evaluation(evaluator: Evaluator | Callable[..., Score]) -> Callable[[Any, Architecture, Report], Score]:
+    """The evaluating function of an evaluator, or of a plain function.
+
+    A plain function takes (graph, architecture, report), as `Evaluator.evaluate` does, or only (graph, architecture),
+    or only (architecture).
+
+    Raises:
+        FxnasError: it is neither.
+    """
+    evaluate = getattr(evaluator, "evaluate", evaluator)
+    if not callable(evaluate):
+        raise FxnasError(f"an evaluator is a function or has a method `evaluate`, got {shown(evaluator)}")
+    match _positionals(evaluate):
+        case 1:
+            return lambda graph, architecture, report: evaluate(architecture)
+        case 2:
+            return lambda graph, architecture, report: evaluate(graph, architecture)
+        case 3:
+            return evaluate
+    raise FxnasError(
+        f"an evaluator takes (graph, architecture, report), (graph, architecture) or (architecture); "
+        f"{getattr(evaluate, '__qualname__', shown(evaluate))} takes {inspect.signature(evaluate)}"
+    )
+
+
+def _positionals(function: Callable[..., Score]) -> int:
+    """How many positional arguments to give: those without a default, up to three where there are more."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # written in C, no signature to read
+        return 3
+    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        return 3
+    required = [p for p in parameters if p.default is p.empty]
+    if any(p.kind is p.KEYWORD_ONLY for p in required):
+        return -1
+    return sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in required)
+
+
+def score_and_metrics(result: Score) -> tuple[float, dict[str, float]]:
+    """Splits what an evaluator returned into the score and all metrics as plain numbers.
+
+    Raises:
+        FxnasError: there is no score in it, or it isn't a finite number.
+    """
+    if not isinstance(result, Mapping):
+        return _finite("score", result), {}
+    metrics = {str(name): float(value) for name, value in result.items()}
+    if "score" not in metrics and len(metrics) != 1:
+        names = ", ".join(metrics) or "nothing"
+        raise FxnasError(f'the evaluator returned {names}: one of several metrics must be called "score"')
+    name = "score" if "score" in metrics else next(iter(metrics))
+    return _finite(name, metrics[name]), metrics
+
+
+def _finite(name: str, value: Any) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError) as error:
+        raise FxnasError(f"the evaluator returned {shown(value)}; a score is a number") from error
+    if not math.isfinite(number):
+        raise FxnasError(f"the evaluator returned {name} = {number}; a score is finite")
+    return number

@@ -1,0 +1,168 @@
+"""From runs to one program: trace with everything present, then with what Python may see changed, merge, verify."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+from collections.abc import Mapping
+
+from fxnas.align import align
+from fxnas.choice import Choice
+from fxnas.conditions import TRAINING, TRAINING_KEY, Condition, chosen, present
+from fxnas.errors import TraceError
+from fxnas.learn import Learner, Steering, is_absent
+from fxnas.program import Decisions, Program
+from fxnas.recording import Record, Recording
+from fxnas.runs import Runner
+
+_VERIFY = 6  # random combinations that the merged program is compared with
+_FEW = 16  # so many decisions of a choice, or combinations of all, are tried one and all
+_SOME = 12  # of so many optional inputs each is tried as the only one
+_ROUNDS = 40
+
+
+def merged_program(runner: Runner) -> Program:
+    """The program of a model: every path that its choices (and its training mode) can take.
+
+    Raises:
+        TraceError: the model fails, or branches in a way that no graph can express.
+    """
+    base = runner.record(_base_decisions(runner, {}))
+    masks = base.masks_read
+    steering = _steering(runner, masks, base.reads_training)
+    merger = _Merger(runner, steering)
+    merger.add(base if set(base.decisions) == set(steering.base) else runner.record(steering.base))
+    for decisions in _first_runs(steering):
+        merger.add(runner.record(decisions))
+    program = merger.finish()
+    newly_read = [key for run in program.runs for key in run.masks_read if key not in masks]
+    if newly_read:
+        raise TraceError(f"Python reads the mask of choice {newly_read[0]!r} on some paths only: read it on all of them")
+    return program
+
+
+def _optional(choice: Choice) -> bool:
+    return choice.kind == "input_choice" and choice.n_chosen is None
+
+
+def _base_decisions(runner: Runner, extra: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    steered = {key: choice.default for key, choice in runner.choices.items() if choice.n_chosen is None}
+    return {**steered, **extra}
+
+
+def _steering(runner: Runner, masks: tuple[str, ...], reads_training: bool) -> Steering:
+    literals: list[Condition] = []
+    base = _base_decisions(runner, {key: runner.choices[key].default for key in masks})
+    for key in base:
+        choice = runner.choices[key]
+        count = len(choice.candidates)
+        literals.append(present(key, count, choice.n_chosen))
+        if key in masks or key in runner.paths.listed:
+            literals += [chosen(key, i, count, choice.n_chosen) for i in range(count)]
+    if reads_training:
+        base[TRAINING_KEY] = (0,) if runner.model.training else ()
+        literals.append(TRAINING)
+    return Steering(runner.choices, [literal for literal in literals if literal.kind == "atom"], base)
+
+
+def _first_runs(steering: Steering) -> list[dict[str, tuple[int, ...]]]:
+    """Every steered key changed alone, then all optional ones absent."""
+    runs: list[dict[str, tuple[int, ...]]] = []
+    for key, decision in steering.base.items():
+        runs += [{**steering.base, key: other} for other in _others(steering, key, decision)]
+    optional = [key for key in steering.base if key != TRAINING_KEY and steering.choices[key].n_chosen is None]
+    if len(optional) > 1:
+        runs.append({**steering.base, **dict.fromkeys(optional, ())})
+    return runs
+
+
+def _others(steering: Steering, key: str, decision: tuple[int, ...]) -> list[tuple[int, ...]]:
+    if key == TRAINING_KEY:
+        return [() if decision else (0,)]
+    choice = steering.choices[key]
+    members = any(lit.atom is not None and lit.atom.key == key and lit.atom.candidate is not None for lit in steering.literals)
+    if not members:
+        return [()]
+    if choice.count <= _FEW:
+        return [other for other in choice.decisions() if other != decision]
+    if choice.n_chosen is None:
+        return [(), *(tuple(i for i in decision if i != gone) for gone in decision)]
+    rng = random.Random(0)
+    return list(dict.fromkeys(choice.decision(rng.randrange(choice.count)) for _ in range(_FEW)))
+
+
+class _Merger:
+    def __init__(self, runner: Runner, steering: Steering) -> None:
+        self.runner, self.steering = runner, steering
+        self.program = Program([], [])
+
+    def add(self, run: Recording) -> None:
+        """Merges one more run into the steps."""
+        number = len(self.program.runs)
+        self.program.runs.append(run)
+        self.program.steps, _ = align(
+            self.program.steps, run.records, number, lambda value: is_absent(self.steering.choices, value, run.decisions)
+        )
+
+    def finish(self) -> Program:
+        """Learns until nothing is open and random combinations are predicted right."""
+        self._learn()
+        if len(self.program.runs) > 1:
+            for decisions in self._combinations():
+                if all(run.decisions != decisions for run in self.program.runs):
+                    self._verify(self.runner.record(decisions))
+        return self.program
+
+    def _combinations(self) -> list[dict[str, tuple[int, ...]]]:
+        """What the program is verified with: every combination of a few, else a sample."""
+        base = self.steering.base
+        sides = [[base[key], *_others(self.steering, key, base[key])] for key in base]
+        if math.prod(map(len, sides)) <= _FEW:
+            return [dict(zip(base, sides_of, strict=True)) for sides_of in itertools.product(*sides)]
+        rng = random.Random(0)
+        found = [self._random(rng) for _ in range(_VERIFY)]
+        if len(base) <= _SOME:
+            nothing = {key: side[-1] for key, side in zip(base, sides, strict=True)}
+            found += [{**nothing, key: base[key]} for key in base]
+        return found
+
+    def _learn(self) -> None:
+        for _ in range(_ROUNDS):
+            learner = Learner(self.program, self.steering)
+            learner.learn()
+            if not learner.wanted:
+                return
+            for decisions in learner.wanted:
+                self.add(self.runner.record(decisions))
+        raise TraceError(f"too many choices interact in Python: {', '.join(map(repr, self.steering.base))}")
+
+    def _verify(self, run: Recording) -> None:
+        if self._mismatch(run) is None:
+            return
+        self.add(run)
+        self._learn()
+        wrong = next((r for r in map(self._mismatch, self.program.runs) if r is not None), None)
+        if wrong is not None:
+            raise TraceError(
+                f"{wrong.frame or 'forward'}: what runs here depends on choices in a way that was not understood "
+                f"(choices that Python sees: {', '.join(map(repr, self.steering.base))})"
+            )
+
+    def _mismatch(self, run: Recording) -> Record | None:
+        def absent(value: object, decisions: Decisions) -> bool:
+            return is_absent(self.steering.choices, value, decisions)
+
+        return self.program.mismatch(run, absent)
+
+    def _random(self, rng: random.Random) -> dict[str, tuple[int, ...]]:
+        share = rng.choice((0.25, 0.5, 0.75))
+        decisions: dict[str, tuple[int, ...]] = {}
+        for key, base in self.steering.base.items():
+            if key == TRAINING_KEY or len(_others(self.steering, key, base)) == 1:
+                absent = rng.random() < share
+                decisions[key] = (() if base else (0,)) if absent and key == TRAINING_KEY else () if absent else base
+            else:
+                choice = self.steering.choices[key]
+                decisions[key] = choice.decision(rng.randrange(choice.count))
+        return decisions

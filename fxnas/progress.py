@@ -1,0 +1,105 @@
+"""The progress of a search in a terminal: done, failed, best, and the time left."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Protocol
+
+from fxnas.results import Trial
+
+
+class Progress(Protocol):
+    """What a search tells its display."""
+
+    def __enter__(self) -> Progress: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+
+    def finished(self, trial: Trial) -> None:
+        """A trial is finished."""
+
+    def reported(self, values: Mapping[str, float]) -> None:
+        """The running trial reports intermediate values."""
+
+
+class Silent:
+    """Shows nothing."""
+
+    def __enter__(self) -> Silent:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        return None
+
+    def finished(self, trial: Trial) -> None:
+        """Ignored."""
+
+    def reported(self, values: Mapping[str, float]) -> None:
+        """Ignored."""
+
+
+class Bar:
+    """A bar on standard error.
+
+    Args:
+        total: number of trials of the whole search.
+        before: those already finished by an earlier run.
+    """
+
+    def __init__(self, total: int, before: list[Trial]) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as RichProgress
+
+        self._progress = RichProgress(
+            TextColumn("search"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[state]}"),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[running]}", style="dim"),
+            console=Console(stderr=True),
+        )
+        self._best: float | None = None
+        self._failed = 0
+        self._task = self._progress.add_task("", total=total, state="", running="")
+        for trial in before:
+            self._count(trial)
+        self._progress.update(self._task, completed=len(before), state=self._state())
+
+    def __enter__(self) -> Bar:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._progress.stop()
+
+    def finished(self, trial: Trial) -> None:
+        """Advances the bar."""
+        self._count(trial)
+        self._progress.update(self._task, advance=1, state=self._state(), running="")
+
+    def reported(self, values: Mapping[str, float]) -> None:
+        """Shows what the running trial reports."""
+        self._progress.update(self._task, running=" ".join(f"{name} {value:.4g}" for name, value in values.items()))
+
+    def _count(self, trial: Trial) -> None:
+        self._failed += trial.status == "failed"
+        if trial.score is not None and (self._best is None or trial.score > self._best):
+            self._best = trial.score
+
+    def _state(self) -> str:
+        best = "" if self._best is None else f"best {self._best:.4g}"
+        return f"{best}  failed {self._failed}" if self._failed else best
+
+
+def display(show: bool | None, total: int, before: list[Trial]) -> Progress:
+    """The display of a search: a bar if `show`, by default where standard error is a terminal."""
+    if show is None:
+        show = sys.stderr.isatty()
+    return Bar(total, before) if show else Silent()

@@ -1,0 +1,127 @@
+"""What a search has found: its trials, and the best of them. Free of torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from fxnas.architecture import Architecture
+from fxnas.errors import FxnasError, SearchSpaceError, shown
+from fxnas.space import SearchSpace
+
+Status = Literal["done", "reused", "failed"]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One finished trial.
+
+    Attributes:
+        number: its place in the search, from 0.
+        architecture: what was evaluated, in canonical form.
+        status: "done"; "reused" where the score is that of an earlier trial of the same architecture; or "failed".
+        score: higher is better; None if the trial failed.
+        metrics: everything that the evaluator returned by name.
+        seconds: wall time of the evaluation.
+        error: what went wrong, in one line.
+        traceback: where it went wrong.
+    """
+
+    number: int
+    architecture: Architecture
+    status: Status
+    score: float | None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    error: str | None = None
+    traceback: str | None = None
+
+    def to_json(self) -> dict[str, object]:
+        """The trial as plain data."""
+        return {
+            "trial": self.number,
+            "architecture": self.architecture.to_json(),
+            "status": self.status,
+            "score": self.score,
+            "metrics": {name: value if math.isfinite(value) else None for name, value in self.metrics.items()},
+            "seconds": round(self.seconds, 3),
+            "error": self.error,
+            "traceback": self.traceback,
+        }
+
+    @classmethod
+    def from_json(cls, value: object, space: SearchSpace) -> Trial:
+        """The trial that `to_json` wrote.
+
+        Raises:
+            SearchSpaceError: the value isn't a trial.
+            ArchitectureError: its architecture isn't one of the space.
+        """
+        if not isinstance(value, Mapping):
+            raise SearchSpaceError(f"a trial is a JSON object, got {shown(value)}")
+        missing = [name for name in ("trial", "architecture", "status") if name not in value]
+        if missing or value["status"] not in get_args(Status):
+            problem = f"{missing[0]!r} is missing" if missing else f"status {shown(value['status'])} is unknown"
+            raise SearchSpaceError(f"a trial has a number, an architecture and a status: {problem}")
+        score = value.get("score")
+        if (score is None) != (value["status"] == "failed") or not isinstance(score, int | float | None):
+            raise SearchSpaceError(f"a trial has a score unless it failed, got {shown(score)}")
+        metrics = value.get("metrics") or {}
+        return cls(
+            number=value["trial"],
+            architecture=space.canonical(Architecture.from_json(value["architecture"], space)),
+            status=value["status"],
+            score=None if score is None else float(score),
+            metrics={name: math.nan if m is None else float(m) for name, m in metrics.items()},
+            seconds=float(value.get("seconds") or 0.0),
+            error=value.get("error"),
+            traceback=value.get("traceback"),
+        )
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """The outcome of a search.
+
+    Attributes:
+        trials: all finished trials, in order.
+        interrupted: whether the search was stopped from outside before it was done.
+    """
+
+    trials: Sequence[Trial]
+    interrupted: bool = False
+
+    @property
+    def best(self) -> Trial:
+        """The trial with the highest score, the first of equals.
+
+        Raises:
+            FxnasError: no trial has a score.
+        """
+        found = self.top(1)
+        if not found:
+            first = next((trial.error for trial in self.trials if trial.error), None)
+            raise FxnasError(f"none of {len(self.trials)} trials has a score{f'; the first: {first}' if first else ''}")
+        return found[0]
+
+    @property
+    def best_architecture(self) -> Architecture:
+        """The architecture of the best trial."""
+        return self.best.architecture
+
+    def top(self, n: int) -> list[Trial]:
+        """The best `n` trials of different architectures, best first."""
+        scored = [(trial.score, trial) for trial in self.trials if trial.score is not None]
+        ranked = sorted(scored, key=lambda pair: (-pair[0], pair[1].number))
+        distinct: dict[Architecture, Trial] = {}
+        for _, trial in ranked:
+            distinct.setdefault(trial.architecture, trial)
+        return list(distinct.values())[:n]
+
+    def __str__(self) -> str:
+        failed = sum(trial.status == "failed" for trial in self.trials)
+        found = self.top(1)
+        best = f", best {found[0].score:.6g} in trial {found[0].number}" if found else ""
+        return f"{len(self.trials)} trials{f', {failed} failed' if failed else ''}{best}"

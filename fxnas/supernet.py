@@ -1,0 +1,134 @@
+"""The module that runs a graph with choices."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import linecache
+import weakref
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+from torch.fx import Graph, GraphModule, Node
+from torch.fx.graph import PythonCode
+
+from fxnas.codegen import Source
+from fxnas.conditions import ALWAYS, TRAINING_KEY, Condition
+from fxnas.liveness import is_choose, is_switch, needs
+
+_NUMBERS = itertools.count()
+
+Decisions = Mapping[str, tuple[int, ...]]
+
+
+class Supernet(GraphModule):
+    """A `GraphModule` whose forward runs only what the decisions need.
+
+    It holds the user's own submodules, parameters and buffers under their own names, so that its state dict is the
+    model's. `decide` sets what runs; nothing is copied or compiled for that.
+    """
+
+    conditions: dict[Node, Condition]
+    _picks: tuple[tuple[int, ...], ...]
+    _live: tuple[tuple[bool, ...], tuple[bool, ...]]
+
+    def __init__(
+        self,
+        root: nn.Module,
+        graph: Graph,
+        decisions: Decisions,
+        constants: Mapping[str, Tensor] | None = None,
+        *,
+        compiled: bool = True,
+    ) -> None:
+        empty = Graph()
+        empty.output(None)
+        super().__init__(nn.Module(), empty)
+        self._modules.update(root._modules)
+        self._parameters.update(root._parameters)
+        self._buffers.update(root._buffers)
+        self._non_persistent_buffers_set |= root._non_persistent_buffers_set
+        for name, value in root.__dict__.items():
+            if isinstance(value, Tensor):
+                self.__dict__[name] = value
+        for name, value in (constants or {}).items():
+            self.register_buffer(name, value, persistent=False)
+        self.training = root.training
+        self.__dict__["_decisions"] = dict(decisions)
+        self.__dict__["_graph"] = graph  # not by assignment: a child of the user's may be called like this
+        graph.owning_module = self
+        if compiled:
+            self.recompile()
+
+    def recompile(self) -> PythonCode:
+        """Writes the forward function anew from the graph; to be called after the graph has been edited."""
+        graph = self.__dict__["_graph"]
+        state = self.__dict__
+        self.__dict__["conditions"] = conditions = needs(graph)
+        state["_keys"] = keys = decision_keys(graph)
+        found = (conditions[node] for node in graph.nodes)
+        state["_regions"] = regions = tuple(dict.fromkeys(c for c in found if c is not ALWAYS))
+        source = Source(graph, self, conditions, keys, regions)
+        state["_code"] = source.text
+        type(self).forward = _compile(self, source)  # type: ignore[method-assign]
+        current = state.get("_decisions", {})
+        self.decide({key: current[key] if key in current else _default(graph, key) for key in keys})
+        return PythonCode(source.text, source.names, None)
+
+    @property
+    def decisions(self) -> dict[str, tuple[int, ...]]:
+        """What runs: the decision of every key."""
+        return dict(self.__dict__["_decisions"])
+
+    def decide(self, decisions: Decisions) -> None:
+        """Sets what runs. `decisions` has every key, and is legal: the caller has checked it."""
+        state = self.__dict__
+        state["_decisions"] = {key: tuple(decisions[key]) for key in state["_keys"]}
+        state["_picks"] = tuple(state["_decisions"].values())
+        state["_live"] = (self._evaluated(()), self._evaluated((0,)))
+
+    def _evaluated(self, training: tuple[int, ...]) -> tuple[bool, ...]:
+        memo: dict[Condition, bool] = {}
+        decisions = {**self.__dict__["_decisions"], TRAINING_KEY: training}
+        return tuple(condition.holds(decisions, memo) for condition in self.__dict__["_regions"])
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Supernet:
+        shell = nn.Module()
+        shell.__dict__.update({k: v for k, v in self.__dict__.items() if k in nn.Module().__dict__ or isinstance(v, Tensor)})
+        return Supernet(copy.deepcopy(shell, memo), copy_graph(self._graph), self.decisions)
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a ChoiceGraph's module can't be pickled; send an architecture and trace the model again, or export")
+
+
+def copy_graph(graph: Graph) -> Graph:
+    """An equal graph of new nodes; `meta` dictionaries are copied one level deep."""
+    copied = Graph()
+    output = copied.graph_copy(graph, {}, return_output_node=True)
+    if output is not None:
+        value, old = output  # type: ignore[misc]
+        copied.output(value).meta = dict(old.meta)
+    return copied
+
+
+def decision_keys(graph: Graph) -> tuple[str, ...]:
+    """The keys that a graph decides by, in graph order."""
+    nodes = (node for node in graph.nodes if is_choose(node) or is_switch(node))
+    return tuple(dict.fromkeys(str(n.kwargs["key"]) for n in nodes if n.kwargs["key"] != TRAINING_KEY))
+
+
+def _default(graph: Graph, key: str) -> tuple[int, ...]:
+    node = next(n for n in graph.nodes if (is_choose(n) or is_switch(n)) and n.kwargs["key"] == key)
+    n_chosen, candidates = node.kwargs["n_chosen"], node.kwargs["candidates"]
+    return tuple(range(len(candidates) if n_chosen is None else n_chosen))  # type: ignore[arg-type]
+
+
+def _compile(owner: Supernet, source: Source) -> Any:
+    """The function of a source. Its text can be seen in tracebacks for as long as the owner lives."""
+    filename = f"<fxnas graph {next(_NUMBERS)}>"
+    names = dict(source.names)
+    exec(compile(source.text, filename, "exec"), names)
+    linecache.cache[filename] = (len(source.text), None, source.text.splitlines(keepends=True), filename)
+    weakref.finalize(owner, linecache.cache.pop, filename, None)
+    return names["forward"]

@@ -1,0 +1,142 @@
+"""The pass contract.
+
+A pass is a class with one method, `rewrite`, which edits a fork of the graph and says whether it changed anything. The base
+class does the rest, in this order: check the stage it requires, fork, rewrite, drop dead nodes, verify the stage it ensures,
+recompile. So no pass can change its input, and none can leave an ill-formed graph.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch.fx import GraphModule, Node
+
+from fxnas.conditions import NEVER
+from fxnas.errors import PassError
+from fxnas.graph import ChoiceGraph
+from fxnas.liveness import needs
+from fxnas.text import node_text
+from fxnas.verify import STAGES, Stage, verify
+
+
+@dataclass(frozen=True, slots=True)
+class PassResult:
+    """What a pass gives back.
+
+    Attributes:
+        graph: the rewritten graph, a fork of the input; weights are shared unless the pass says otherwise.
+        modified: whether it differs from the input.
+    """
+
+    graph: ChoiceGraph
+    modified: bool
+
+
+class Pass(ABC):
+    """One rewrite of a graph. Options are constructor arguments.
+
+    Class attributes:
+        requires: the stages it takes; default all.
+        ensures: the stage it gives; None for the stage it was given.
+    """
+
+    requires: ClassVar[tuple[Stage, ...]] = tuple(STAGES)
+    ensures: ClassVar[Stage | None] = None
+
+    @abstractmethod
+    def rewrite(self, graph: ChoiceGraph) -> bool:
+        """Edits `graph`, which is the pass's own, in place.
+
+        Returns:
+            whether anything changed.
+        """
+
+    def __call__(self, graph: ChoiceGraph | GraphModule) -> PassResult:
+        """Applies the pass.
+
+        Args:
+            graph: a ChoiceGraph, or a materialized `GraphModule`. It is left as it is.
+
+        Raises:
+            PassError: the graph is not at a stage that the pass takes, or the pass fails; the message names the pass.
+        """
+        graph = as_choice_graph(graph)
+        if graph.stage not in self.requires:
+            wanted = " or ".join(map(repr, self.requires))
+            raise PassError(f"{self}: takes a graph at stage {wanted}, got one at stage {graph.stage!r}")
+        fork = graph.fork(compiled=False)
+        modified = self.rewrite(fork)
+        erase_dead(fork)
+        fork.stage = self.ensures or fork.stage
+        verify(fork.module, fork.stage, where=f"{self}: the result")
+        fork.module.recompile()
+        self._check_honest(graph, fork, modified)
+        return PassResult(fork, modified)
+
+    def _check_honest(self, before: ChoiceGraph, after: ChoiceGraph, modified: bool) -> None:
+        if not modified and before.text() != after.text():
+            raise PassError(f"{self}: says that it changed nothing, but the text of the graph differs")
+
+    def __str__(self) -> str:
+        return type(self).__name__
+
+
+class PassManager(Pass):
+    """Several passes, one after the other; itself a pass.
+
+    Args:
+        passes: applied in this order.
+    """
+
+    def __init__(self, *passes: Pass) -> None:
+        self.passes = passes
+
+    def rewrite(self, graph: ChoiceGraph) -> bool:
+        """Not used: each pass works on a fork of its own."""
+        raise NotImplementedError
+
+    def __call__(self, graph: ChoiceGraph | GraphModule) -> PassResult:
+        """Applies the passes in order.
+
+        Raises:
+            PassError: one of them fails; the message tells which had run before.
+        """
+        graph, modified, done = as_choice_graph(graph), False, []
+        for step in self.passes:
+            try:
+                result = step(graph)
+            except PassError as error:
+                raise PassError(f"{error} (after {', '.join(done) or 'no other pass'})") from error
+            graph, modified = result.graph, modified or result.modified
+            done.append(str(step))
+        return PassResult(graph, modified)
+
+    def __str__(self) -> str:
+        return f"PassManager({', '.join(map(str, self.passes))})"
+
+
+def as_choice_graph(graph: ChoiceGraph | GraphModule) -> ChoiceGraph:
+    """The graph itself, or a materialized `GraphModule` as one."""
+    return graph if isinstance(graph, ChoiceGraph) else ChoiceGraph(graph, "materialized")
+
+
+def erase_dead(graph: ChoiceGraph) -> int:
+    """Erases the nodes that no decision needs. Unlike torch.fx's own elimination it keeps writes to memory that is read.
+
+    Returns:
+        the number of erased nodes.
+    """
+    conditions = needs(graph.graph)
+    dead = [node for node in reversed(graph.graph.nodes) if conditions[node] is NEVER and node.op != "placeholder"]
+    for node in dead:
+        graph.graph.erase_node(node)
+    return len(dead)
+
+
+def around(node: Node, lines: int = 2) -> str:
+    """The text around a node, for error messages."""
+    nodes = list(node.graph.nodes)
+    at = nodes.index(node)
+    return "\n".join(("> " if n is node else "  ") + node_text(n) for n in nodes[max(at - lines, 0) : at + lines + 1])

@@ -1,0 +1,197 @@
+"""Materialize: the network of one architecture, as a plain module."""
+
+from __future__ import annotations
+
+import copy
+import operator
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch.fx import Graph, GraphModule, Node
+
+from fxnas.architecture import Architecture
+from fxnas.children import MODE, SafeNames, assemble, mount
+from fxnas.conditions import ALWAYS, NEVER, TRAINING, TRAINING_KEY, Atom, Condition
+from fxnas.errors import PassError
+from fxnas.graph import ChoiceGraph
+from fxnas.liveness import is_choose, is_switch, needs, switch_condition
+from fxnas.passes.base import Pass, around
+
+
+class Materialize(Pass):
+    """Substitutes the chosen candidates, drops what nothing needs, and clones the weights that are left.
+
+    Exact: outputs, gradients, buffers and random state are those of the graph set to this architecture, bit for bit. The
+    result refers to nothing of fxnas. `module.meta["fxnas"]` holds plain data: the architecture, the space, the
+    fingerprint, and the user's paths where a name had to be replaced.
+
+    Args:
+        architecture: an Architecture, or a mapping in any of the JSON forms.
+    """
+
+    requires = ("traced",)
+    ensures = "materialized"
+
+    def __init__(self, architecture: Mapping[str, Any]) -> None:
+        self.architecture = architecture
+
+    def rewrite(self, graph: ChoiceGraph) -> bool:
+        """Replaces the fork's module.
+
+        Raises:
+            ArchitectureError: it is no architecture of the graph's space.
+            PassError: something is written in training mode only.
+        """
+        space, given = graph.space, self.architecture
+        architecture = given if isinstance(given, Architecture) else Architecture.from_json(given, space)
+        complete = space.complete(architecture)
+        canonical = space.canonical(complete)
+        plain = _Substitution(graph.graph, complete).run()
+        names, memo = SafeNames(graph.module), {}
+        root = mount(graph.module, plain, names, lambda found: copy.deepcopy(found, memo))
+        paths = _rename(plain, names)
+        graph.module = assemble(root, plain, type(graph.module).__name__)
+        graph.module.meta["fxnas"] = {
+            "architecture": canonical.to_json(),
+            "space": space.to_json(),
+            "fingerprint": canonical.fingerprint,
+            "paths": paths,
+        }
+        return True
+
+    def __str__(self) -> str:
+        return f"Materialize({dict(self.architecture)})"
+
+
+def materialize(graph: ChoiceGraph, architecture: Mapping[str, Any]) -> GraphModule:
+    """The network of one architecture as a plain `GraphModule`; see `Materialize`.
+
+    Args:
+        graph: a traced graph; it is left as it is.
+        architecture: an Architecture, or a mapping in any of the JSON forms.
+
+    Raises:
+        ArchitectureError: it is no architecture of the graph's space.
+        PassError: the graph can't be materialized.
+    """
+    return Materialize(architecture)(graph).graph.module
+
+
+def _rename(graph: Graph, names: SafeNames) -> dict[str, str]:
+    """Gives the targets their safe names; returns the user's path of each."""
+    paths: dict[str, str] = {}
+    for node in graph.nodes:
+        if node.op in ("call_module", "get_attr") and node.target != MODE:
+            path = str(node.target)
+            node.target = names(path)
+            paths[names(path)] = path
+    return paths
+
+
+class _Substitution:
+    """Copies what one architecture needs into a new graph."""
+
+    def __init__(self, graph: Graph, decisions: Mapping[str, tuple[int, ...]]) -> None:
+        self.graph, self.decisions = graph, decisions
+        self.new = Graph()
+        self._value: dict[Node, Any] = {}
+        self._mode: Node | None = None
+
+    def run(self) -> Graph:
+        """The new graph; its targets are those of the old one."""
+        memo: dict[Condition, Condition] = {}
+        for node, condition in zip(self.graph.nodes, _in_order(self.graph), strict=True):
+            left = condition.substitute(self._truth, memo)
+            if left is not NEVER:
+                self._check_mode(node, left)
+                self._value[node] = self._copy(node)
+        return self.new
+
+    def _truth(self, atom: Atom) -> bool | None:
+        return None if atom.key == TRAINING_KEY else atom.holds(self.decisions)
+
+    def _check_mode(self, node: Node, condition: Condition) -> None:
+        """A value of one mode may be computed in both; a write may not."""
+        if condition is not ALWAYS and (node.meta.get("effect") or node.meta.get("mutates")):
+            raise PassError(
+                f"{node.meta.get('frame') or node}: memory is written only in training or only in evaluation mode, which a "
+                f"plain graph can't express:\n{around(node)}"
+            )
+
+    def _copy(self, node: Node) -> Any:
+        if is_choose(node):
+            return self._chosen(node)
+        if is_switch(node):
+            return self._switched(node)
+        args = [self._mapped(arg) for arg in node.args]
+        if node.target is operator.add and all(isinstance(arg, list) for arg in args):
+            return [*args[0], *args[1]]
+        if node.target is operator.getitem and isinstance(args[0], list | tuple) and isinstance(args[1], int):
+            return args[0][args[1]]
+        copied = self.new.create_node(
+            node.op, node.target, tuple(args), {k: self._mapped(v) for k, v in node.kwargs.items()}, node.name
+        )
+        copied.meta = {key: value for key, value in node.meta.items() if key != "guard"}
+        return copied
+
+    def _mapped(self, value: Any) -> Any:
+        if isinstance(value, Node):
+            return self._value[value]
+        if isinstance(value, tuple):
+            items = [self._mapped(item) for item in value]
+            return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
+        if isinstance(value, list):
+            return [self._mapped(item) for item in value]
+        if isinstance(value, dict):
+            return {key: self._mapped(item) for key, item in value.items()}
+        if isinstance(value, slice):
+            return slice(self._mapped(value.start), self._mapped(value.stop), self._mapped(value.step))
+        return value
+
+    # -- choices
+
+    def _chosen(self, node: Node) -> Any:
+        details: Any = node.kwargs
+        decision = self.decisions[details["key"]]
+        if details["reduction"] == "mask":
+            bits = [i in decision for i in range(len(details["candidates"]))]
+            kwargs = {"dtype": torch.bool, "device": self._mapped(details["device"])}
+            return self.new.create_node("call_function", torch.tensor, (bits,), kwargs, node.name)
+        options = [self._mapped(node.args[0][i]) for i in decision]  # type: ignore[index]
+        return self._reduced(options, details["reduction"], node)
+
+    def _reduced(self, options: list[Any], reduction: str, node: Node) -> Any:
+        """As `ops.reduce_outputs`, node by node."""
+        if reduction == "none":
+            return options
+        if len(options) < 2:
+            return options[0] if options else None
+        if reduction == "concat":
+            return self._call(node, torch.cat, (options,), dim=1)
+        total = options[0]
+        for option in options[1:]:
+            total = self._call(node, operator.add, (total, option))
+        return total if reduction == "sum" else self._call(node, operator.truediv, (total, len(options)))
+
+    def _call(self, node: Node, function: Any, args: tuple[Any, ...], **kwargs: Any) -> Node:
+        made = self.new.create_node("call_function", function, args, kwargs, node.name)
+        made.meta = {key: node.meta[key] for key in ("frame", "shape", "dtype") if key in node.meta}
+        return made
+
+    def _switched(self, node: Node) -> Any:
+        condition = switch_condition(node)
+        if condition is not TRAINING:
+            side = 0 if condition.holds(self.decisions) else 1
+            return self._mapped(node.args[side])
+        present, absent = map(self._mapped, node.args)
+        if self._mode is None:
+            self._mode = self.new.create_node("get_attr", MODE, (), {}, MODE)
+        if (present, absent) == (True, False):
+            return self._mode
+        return self._call(node, operator.getitem, ((absent, present), self._mode))
+
+
+def _in_order(graph: Graph) -> list[Condition]:
+    conditions = needs(graph)
+    return [conditions[node] for node in graph.nodes]

@@ -1,0 +1,327 @@
+"""The command line, as people and scripts use it."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from fxnas.cli import main
+from fxnas.doctor import runtime_problems
+
+NET = '''
+import torch
+from torch import nn
+from fxnas import InputChoice, LayerChoice
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.op = LayerChoice({"lin": nn.Linear(4, 4), "deep": nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4))})
+        self.skip = InputChoice(n_candidates=1)
+
+    def forward(self, x):
+        kept = self.skip([x])
+        x = self.op(x)
+        if kept is not None:
+            x = x + kept
+        return x
+
+
+def score(graph, architecture, report):
+    return 2.0 * architecture["op"][0] + len(architecture["skip"])
+
+
+def broken():
+    raise KeyError("no weights here")
+
+
+def fails(architecture):
+    raise RuntimeError("cannot train")
+
+
+instance = Net()
+number = 3
+'''
+
+
+class Done(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+Cli = Callable[..., Done]
+
+
+@pytest.fixture
+def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Cli:
+    """Runs the command in a folder that has net.py."""
+    (tmp_path / "net.py").write_text(NET)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.setattr(sys, "path", [*sys.path])
+
+    def run(*arguments: str | Path) -> Done:
+        with pytest.raises(SystemExit) as exit:
+            main([str(argument) for argument in arguments])
+        captured = capfd.readouterr()
+        return Done(int(exit.value.code or 0), captured.out, captured.err)
+
+    yield run
+    for name in ("net", "other"):
+        sys.modules.pop(name, None)
+
+
+INPUT = ("--input", "2x4")
+
+
+class TestTrace:
+    def test_prints_the_graph_and_the_choices(self, cli: Cli) -> None:
+        done = cli("trace", "net.py:Net", *INPUT)
+        assert (done.code, done.err) == (0, "")
+        assert "%x = input x" in done.out
+        assert "choose 'op'" in done.out
+        assert "2 choices, 4 architectures" in done.out
+        assert "'lin', 'deep'" in done.out
+
+    def test_only_the_text(self, cli: Cli) -> None:
+        done = cli("trace", "net.py:Net", *INPUT, "--text")
+        assert all(line.startswith(("%", "return")) for line in done.out.splitlines())
+
+    def test_json(self, cli: Cli) -> None:
+        found = cli("trace", "net.py:Net", *INPUT, "--json").json
+        assert found["size"] == 4
+        assert {choice["key"]: choice["candidates"] for choice in found["choices"]} == {"op": ["lin", "deep"], "skip": [""]}
+        assert found["graph"] == cli("trace", "net.py:Net", *INPUT, "--text").out.rstrip("\n")
+
+    def test_example_inputs_beside_the_model(self, cli: Cli, tmp_path: Path) -> None:
+        (tmp_path / "net.py").write_text(NET + "\ndef example_inputs():\n    return {'x': torch.ones(3, 4)}\n")
+        assert cli("trace", "net.py:Net").code == 0
+
+    def test_a_package_and_an_instance(self, cli: Cli, tmp_path: Path) -> None:
+        (tmp_path / "zoo").mkdir()
+        (tmp_path / "zoo" / "__init__.py").write_text("")
+        (tmp_path / "net.py").rename(tmp_path / "zoo" / "net.py")
+        assert cli("trace", "zoo.net:Net", *INPUT).code == 0
+        assert cli("trace", "zoo.net:instance", *INPUT).code == 0
+
+    def test_dtypes(self, cli: Cli, tmp_path: Path) -> None:
+        (tmp_path / "other.py").write_text("from torch import nn\ndef net():\n    return nn.Embedding(7, 3)\n")
+        assert cli("trace", "other.py:net", "--input", "2x5:int64").code == 0
+
+
+class TestSpace:
+    def test_prints_the_tree(self, cli: Cli) -> None:
+        done = cli("space", "net.py:Net")
+        assert "op: 1 of lin | deep" in done.out
+        assert "2 choices, 4 architectures" in done.out
+
+    def test_writes_the_search_space_file(self, cli: Cli, tmp_path: Path) -> None:
+        expected = {
+            "op": {"_type": "layer_choice", "_value": ["lin", "deep"]},
+            "skip": {"_type": "input_choice", "_value": {"candidates": [""], "n_chosen": None}},
+        }
+        assert cli("space", "net.py:Net", "-o", "space.json").code == 0
+        assert json.loads((tmp_path / "space.json").read_text()) == expected
+        assert cli("space", "net.py:Net", "--json").json == expected
+        assert cli("space", "net.py:Net", *INPUT, "--json").json == expected
+
+
+class TestSearch:
+    @pytest.mark.parametrize("strategy", ["random", "evolution"])
+    def test_finds_and_writes_the_best(self, cli: Cli, tmp_path: Path, strategy: str) -> None:
+        arguments = ("-e", "score", "-n", "30", "--population", "4", "--sample-size", "2", "-o", "best.json")
+        done = cli("search", "net.py:Net", *INPUT, "--strategy", strategy, *arguments)
+        assert done.code == 0, done.err
+        assert json.loads((tmp_path / "best.json").read_text()) == {"op": "deep", "skip": 0}
+        assert "30 trials, best 3 in trial" in done.out
+
+    def test_json_and_a_journal_to_go_on_from(self, cli: Cli) -> None:
+        arguments = ("search", "net.py:Net", *INPUT, "-e", "net.py:score", "-s", "random", "-j", "j", "--json")
+        first = cli(*arguments, "-n", "5").json
+        whole = cli(*arguments, "-n", "12").json
+        assert [len(first["trials"]), len(whole["trials"])] == [5, 12]
+        assert whole["trials"][:5] == first["trials"]
+        assert whole["best"]["score"] == max(trial["score"] for trial in whole["trials"])
+
+    def test_a_space_without_a_model(self, cli: Cli) -> None:
+        cli("space", "net.py:Net", "-o", "space.json")
+        assert cli("search", "space.json", "-e", "net.py:score", "-n", "8", "--json").json["best"]["score"] == 3.0
+
+    def test_failing_trials_are_told_and_end_with_1(self, cli: Cli) -> None:
+        done = cli("search", "net.py:Net", *INPUT, "-e", "fails", "-n", "3")
+        assert done.code == 1
+        assert "none of 3 trials has a score; the first: RuntimeError: cannot train" in done.err
+
+
+class TestExport:
+    @pytest.fixture
+    def architecture(self, tmp_path: Path) -> str:
+        (tmp_path / "arch.json").write_text('{"op": "deep", "skip": 0}')
+        return "arch.json"
+
+    @pytest.mark.parametrize(("format", "name"), [("onnx", "net.onnx"), ("module", "folder"), ("pt2", "net.pt2")])
+    def test_what_is_exported_is_verified(
+        self, cli: Cli, tmp_path: Path, architecture: str, format: str, name: str
+    ) -> None:
+        of = ("net.py:Net", *INPUT, "-a", architecture)
+        done = cli("export", *of, "-f", format, "-o", name)
+        assert done.code == 0, done.err
+        assert f"exported {name}" in done.out
+        assert cli("verify", name, *of).code == 0
+        assert cli("verify", name, *of, "--json").json["parameters"] == 40
+        wrong = cli("verify", name, "net.py:Net", *INPUT)  # the default architecture
+        assert wrong.code == 1
+        assert "ExportError" in wrong.err
+
+    def test_weights_of_supernet_child_and_fixed_model(self, cli: Cli, tmp_path: Path, architecture: str) -> None:
+        import torch
+        from safetensors.torch import save_file
+
+        deep = {f"{i}.{name}": torch.randn(shape) for i in (0, 2) for name, shape in (("weight", (4, 4)), ("bias", 4))}
+        lin = {"op.lin.weight": torch.zeros(4, 4), "op.lin.bias": torch.zeros(4)}
+        save_file({f"op.deep.{name}": value for name, value in deep.items()} | lin, tmp_path / "supernet.safetensors")
+        save_file({f"op.deep.{name}": value for name, value in deep.items()}, tmp_path / "child.safetensors")
+        save_file({f"op.{name}": value for name, value in deep.items()}, tmp_path / "fixed.safetensors")
+        of = ("net.py:Net", *INPUT, "-a", architecture)
+        assert cli("export", *of, "-w", "supernet.safetensors", "-o", "net.onnx").code == 0
+        for name in ("supernet", "child", "fixed"):
+            assert cli("verify", "net.onnx", *of, "-w", f"{name}.safetensors").code == 0
+        other = cli("verify", "net.onnx", *of)
+        assert other.code == 1
+        assert "output" in other.err
+
+    def test_weights_that_do_not_fit(self, cli: Cli, tmp_path: Path, architecture: str) -> None:
+        import torch
+        from safetensors.torch import save_file
+
+        def refused(message: str) -> None:
+            done = cli("export", "net.py:Net", *INPUT, "-a", architecture, "-w", "w", "-o", "net.onnx")
+            assert done.code == 1
+            assert message in done.err
+            assert not (tmp_path / "net.onnx").exists()
+
+        refused("no such file")
+        (tmp_path / "w").write_bytes(b"nonsense")
+        refused("can't be read as safetensors")
+        save_file({"op.deep.0.weight": torch.zeros(4, 4)}, tmp_path / "w")
+        refused("'op.deep.0.bias'")
+        save_file({"elsewhere": torch.zeros(4, 4)}, tmp_path / "w")
+        refused("ArchitectureError")
+        whole = {f"op.deep.{i}.{name}": torch.zeros(3) for i in (0, 2) for name in ("weight", "bias")}
+        save_file(whole, tmp_path / "w")
+        refused("is [3]")
+
+    def test_verify_needs_a_file_it_knows(self, cli: Cli, tmp_path: Path) -> None:
+        assert "does not exist" in cli("verify", "none.onnx", "net.py:Net", *INPUT).err
+        assert "neither a folder nor an .onnx" in cli("verify", "net.py", "net.py:Net", *INPUT).err
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (("trace", "net.py:Nett", *INPUT), "no 'Nett' there, did you mean 'Net'?"),
+            (("trace", "net.py", *INPUT), "expected path/to/file.py:name or package.module:name"),
+            (("trace", "none.py:Net", *INPUT), "none.py does not exist"),
+            (("trace", "nowhere.at.all:Net", *INPUT), "ModuleNotFoundError"),
+            (("trace", "net.py:number", *INPUT), "is a int, not an nn.Module"),
+            (("trace", "net.py:broken", *INPUT), "net.py:broken raised KeyError: 'no weights here' ("),
+            (("trace", "net.py:Net"), "needs example inputs: give --input"),
+            (("trace", "net.py:Net", "--input", "2xfour"), "--input '2xfour': expected sizes"),
+            (("trace", "net.py:Net", "--input", "2x4:floaty"), "expected sizes and maybe a dtype"),
+            (("trace", "net.py:Net", "--input", "2x5"), "TraceError"),
+            (("export", "net.py:Net", *INPUT, "-a", "none.json", "-o", "x.onnx"), "none.json does not exist"),
+            (("search", "none.json", "-e", "net.py:score"), "none.json does not exist"),
+            (("search", "net.py:Net", *INPUT, "-e", "net.py:number"), "an evaluator is a function"),
+            (("space", "net.py:Net", "-o", "nowhere/space.json"), "nowhere"),
+        ],
+    )
+    def test_a_users_mistake_is_one_block_without_a_traceback(
+        self, cli: Cli, arguments: tuple[str, ...], message: str
+    ) -> None:
+        done = cli(*arguments)
+        assert done.code == 1
+        assert message in done.err
+        assert "Traceback" not in done.err
+        assert done.out == ""
+
+    def test_debug_shows_the_traceback(self, cli: Cli) -> None:
+        from fxnas.errors import FxnasError
+
+        with pytest.raises(FxnasError, match="raised KeyError"):
+            main(["--debug", "trace", "net.py:broken", *INPUT])
+
+    @pytest.mark.parametrize("arguments", [("nonsense",), ("trace",), ("trace", "net.py:Net", "--unknown"),
+                                           ("search", "net.py:Net", "-e", "score", "-n", "0")])  # fmt: skip
+    def test_wrong_usage_ends_with_2(self, cli: Cli, arguments: tuple[str, ...]) -> None:
+        assert cli(*arguments).code == 2
+
+
+class TestDoctor:
+    def test_reports(self, cli: Cli) -> None:
+        done = cli("doctor", "--json")
+        assert done.code == 0, done.out
+        assert done.json["versions"]["torch"].startswith("2.13")
+        assert "CPUExecutionProvider" in done.json["providers"]
+        assert done.json["devices"][0].startswith("cpu")
+        assert "all is well" in cli("doctor").out
+
+    def test_two_onnx_runtimes_are_a_problem(self, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+        both = {"onnxruntime-gpu": "1.31.1", "onnxruntime": "1.31.1"}
+        assert "both installed" in runtime_problems(both)[0]
+        assert "not installed" in runtime_problems(dict.fromkeys(both))[0]
+        assert not runtime_problems({**both, "onnxruntime": None})
+        monkeypatch.setattr("fxnas.doctor.runtime_problems", lambda versions: runtime_problems(both))
+        done = cli("doctor")
+        assert done.code == 1
+        assert "pip uninstall -y onnxruntime onnxruntime-gpu" in done.out
+
+
+class TestHelp:
+    def test_is_fast_and_needs_no_torch(self, run_python: Callable[..., Any]) -> None:
+        script = (
+            "import sys\nfrom fxnas.cli import main\ntry: main(['--help'])\n"
+            "finally: print([n for n in ('torch', 'numpy', 'onnx') if n in sys.modules])"
+        )
+        start = time.perf_counter()
+        done = run_python("-c", script)
+        assert done.stdout.endswith("[]\n")
+        assert time.perf_counter() - start < 1.5  # torch alone takes 1.7 s
+        for command in ("trace", "space", "search", "export", "verify", "doctor", "demo"):
+            assert f"│ {command} " in done.stdout
+
+    @pytest.mark.parametrize("command", ["trace", "space", "search", "export", "verify", "doctor", "demo"])
+    def test_every_command_has_examples(self, cli: Cli, command: str) -> None:
+        done = cli(command, "--help")
+        assert done.code == 0
+        assert f"fxnas {command}" in done.out.partition("For example:")[2]
+
+    def test_version(self, cli: Cli) -> None:
+        import fxnas
+
+        assert cli("--version").out == f"fxnas {fxnas.__version__}\n"
+
+    def test_runs_as_a_module(self, run_python: Callable[..., Any]) -> None:
+        assert run_python("-m", "fxnas", "--version").stdout.startswith("fxnas ")
+
+
+def test_demo(cli: Cli, tmp_path: Path) -> None:
+    done = cli("demo", "--trials", "2", "-o", "demo", "--json")
+    assert done.code == 0, done.err
+    result = done.json
+    assert result["torch_accuracy"] == result["onnx_accuracy"] > 0.9
+    assert result["max_error"] < 1e-4
+    assert result["parameters"] < result["supernet_parameters"]
+    assert {path.name for path in (tmp_path / "demo").iterdir()} == {"architecture.json", "module", "digits.onnx"}
