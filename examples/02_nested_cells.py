@@ -1,4 +1,7 @@
-"""Cells: choices that nest, share their keys, and take their inputs from each other. Run: python examples/02_nested_cells.py"""
+"""Cells: choices that nest, share their keys, and take their inputs from each other.
+
+Run it with: python examples/02_nested_cells.py
+"""
 
 import random
 
@@ -20,10 +23,8 @@ def operation(key: str) -> LayerChoice:
     """A pooling, nothing, or a convolution whose activation is a choice of its own."""
     activation = LayerChoice({"relu": nn.ReLU(), "silu": nn.SiLU()}, key=f"{key}/act")
     convolution = LayerChoice({"sep3": separable(3), "sep5": separable(5)}, key=f"{key}/kernel")
-    return LayerChoice(
-        {"pool": nn.AvgPool2d(3, 1, padding=1), "conv": nn.Sequential(convolution, activation), "identity": nn.Identity()},
-        key=f"{key}/op",
-    )
+    pool, conv = nn.AvgPool2d(3, 1, padding=1), nn.Sequential(convolution, activation)
+    return LayerChoice({"pool": pool, "conv": conv, "identity": nn.Identity()}, key=f"{key}/op")
 
 
 class Node(MutableScope):

@@ -1,4 +1,7 @@
-"""Retraining from a JSON file: the model with choices becomes one ordinary model. Run: python examples/04_retrain.py"""
+"""Retraining from a JSON file: the model with choices becomes one ordinary model.
+
+Run it with: python examples/04_retrain.py
+"""
 
 from pathlib import Path
 
@@ -28,9 +31,7 @@ fit(model, batches, epochs=8)
 print(f"test accuracy {measure(model, TensorBatches(test.images, test.labels)):.3f}")
 
 # And the trained weights go back into a supernet, to export the child from its graph for example.
-supernet.load_state_dict(
-    fxnas.inherit(model.state_dict(), architecture, fixed=model, into=supernet.state_dict())
-)
+supernet.load_state_dict(fxnas.inherit(model.state_dict(), architecture, fixed=model, into=supernet.state_dict()))
 graph = fxnas.trace(supernet.eval(), test.images[:2])
 child = fxnas.materialize(graph, architecture)
 with torch.no_grad():

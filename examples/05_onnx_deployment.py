@@ -42,7 +42,9 @@ def serve() -> None:
 
     with np.load("requests.npz", allow_pickle=False) as requests:
         images, labels, expected = requests["images"], requests["labels"], requests["expected"]
-    answers = [session.run(None, {entry.name: images[i : i + size]})[0] for i, size in ((0, 1), (1, 5), (6, len(images)))]
+    answers = [
+        session.run(None, {entry.name: images[i : i + size]})[0] for i, size in ((0, 1), (1, 5), (6, len(images)))
+    ]
     scores = np.concatenate(answers)
     print(json.dumps({
         "accuracy": float((scores.argmax(1) == labels).mean()),

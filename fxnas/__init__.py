@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from fxnas.architecture import Architecture as Architecture
     from fxnas.choice import Choice as Choice
     from fxnas.graph import ChoiceGraph as ChoiceGraph
+    from fxnas.inherit import inherit as inherit
     from fxnas.nn import InputChoice as InputChoice
     from fxnas.nn import LayerChoice as LayerChoice
     from fxnas.nn import MutableScope as MutableScope
     from fxnas.passes.materialize import materialize as materialize
     from fxnas.retrain import apply_fixed_architecture as apply_fixed_architecture
-    from fxnas.retrain import inherit as inherit
     from fxnas.search import search as search
     from fxnas.select import select as select
     from fxnas.space import SearchSpace as SearchSpace
@@ -51,7 +51,7 @@ _DEFINED_IN = {
     "MutableScope": "fxnas.nn",
     "SearchSpace": "fxnas.space",
     "apply_fixed_architecture": "fxnas.retrain",
-    "inherit": "fxnas.retrain",
+    "inherit": "fxnas.inherit",
     "materialize": "fxnas.passes.materialize",
     "search": "fxnas.search",
     "select": "fxnas.select",

@@ -1,8 +1,8 @@
 """Aligning a further run with the steps known so far.
 
-Instructions are known by their program location. One that occurs once in both sequences is an anchor; between anchors the
-cheapest alignment is found by dynamic programming (Needleman and Wunsch 1970), where arguments tell the rounds of a loop
-apart.
+Instructions are known by their program location. One that occurs once in both sequences is an anchor; between anchors
+the cheapest alignment is found by dynamic programming (Needleman and Wunsch 1970), where arguments tell the rounds of a
+loop apart.
 """
 
 from __future__ import annotations
@@ -53,10 +53,12 @@ def align(
             pairs.append((i, j))
             partner[records[j]] = steps[i]
         last_step, last_record = i + 1, j + 1
-    merged = [steps[i] if i is not None else Step(records[j]) for i, j in pairs]  # type: ignore[index]
-    for step, (_, j) in zip(merged, pairs, strict=True):
-        if j is not None:
-            partner[records[j]] = step
+    merged = []
+    for at, other in pairs:
+        step = steps[at] if at is not None else Step(records[other])  # type: ignore[index]
+        merged.append(step)
+        if other is not None:
+            partner[records[other]] = step
     for record in records:
         args, kwargs = map_references(lambda r: partner[r], (record.args, record.kwargs))
         partner[record].variants[run] = (args, kwargs)
@@ -100,7 +102,10 @@ class _Gap:
 
     def _uses_absent(self, step: Step) -> bool:
         return any(
-            self.absent(leaf) for variant in step.variants.values() for leaf in flatten(variant)[0] if isinstance(leaf, Step)
+            self.absent(leaf)
+            for variant in step.variants.values()
+            for leaf in flatten(variant)[0]
+            if isinstance(leaf, Step)
         )
 
     def pairs(self) -> list[Pair]:

@@ -13,12 +13,14 @@ import torch
 from torch.fx import Graph, Node
 
 from fxnas import ops
+from fxnas.children import MODE
 from fxnas.choice import Choice
 from fxnas.conditions import ALWAYS, NEVER, Condition, all_of
 from fxnas.errors import TraceError
 from fxnas.inputs import signature_of
 from fxnas.learn import select
 from fxnas.liveness import needs
+from fxnas.nn import choice_paths
 from fxnas.program import Listing, Program, Select, Step, identity
 from fxnas.recording import Attribute, Constant, Expression, size_of
 from fxnas.runs import FAKE_BATCH, Runner
@@ -47,8 +49,8 @@ class _Builder:
         self.program, self.runner = program, runner
         self.graph = Graph()
         self.constants: dict[str, torch.Tensor] = {}
-        self.paths = {key: places[0][0] for key, places in runner.paths.choices.items()}
-        self._nodes: dict[Any, Node] = {}
+        self.paths = choice_paths(runner.model)
+        self._nodes: dict[Any, Node] = {}  # by id of a step, or by what else a value is known by
         self._frame: str | None = None
         self._placeholders: list[Step] = []
 
@@ -67,13 +69,22 @@ class _Builder:
     def _node(self, step: Step, args: Any, kwargs: dict[str, Any]) -> Node:
         record = step.record
         if record.op == "output":
-            return self.graph.output(args[0])
+            output: Node = self.graph.output(args[0])
+            return output
         if record.op == "choose":
-            return self._create("call_function", ops.choose, args, {**kwargs, "path": record.target}, record.target or "choice")
+            return self._create(
+                "call_function",
+                ops.choose,
+                args,
+                {**kwargs, "paths": self.paths[kwargs["key"]]},
+                record.target or "choice",
+            )
         return self._create(record.op, record.target, args, kwargs, _name_of(record.target))
 
     def _create(self, op: str, target: Any, args: Any, kwargs: Any, name: str) -> Node:
-        return self.graph.create_node(op, target, args, kwargs, name=re.sub(r"\W+", "_", name, flags=re.ASCII) or "value")
+        return self.graph.create_node(
+            op, target, args, kwargs, name=re.sub(r"\W+", "_", name, flags=re.ASCII) or "value"
+        )
 
     def _meta(self, step: Step) -> dict[str, Any]:
         record = step.record
@@ -110,13 +121,18 @@ class _Builder:
             return self._listing(value)
         if isinstance(value, int | float) and self._is_batch(value):
             raise TraceError(
-                f"{self._frame}: the batch size reaches this call as a plain number ({value} for a batch of {FAKE_BATCH}); "
-                "compute it from tensor sizes with + - * / // % only, or pass dynamic_batch=False"
+                f"{self._frame}: the batch size reaches this call as a plain number ({value} for a batch of "
+                f"{FAKE_BATCH}); compute it from tensor sizes with + - * / // % only, or pass dynamic_batch=False"
             )
         return value
 
     def _is_batch(self, value: float) -> bool:
-        if self.runner.example_batch is None or not self.runner.fake or isinstance(value, bool) or not math.isfinite(value):
+        if (
+            self.runner.example_batch is None
+            or not self.runner.fake
+            or isinstance(value, bool)
+            or not math.isfinite(value)
+        ):
             return False
         if isinstance(value, int):
             return value != 0 and value % FAKE_BATCH == 0 and abs(value) < 2**31
@@ -148,7 +164,12 @@ class _Builder:
         atom = condition.atom
         assert atom is not None
         choice = self.runner.choices.get(atom.key)
-        details = {"key": atom.key, "candidate": atom.candidate, **_details(choice), "path": self.paths.get(atom.key, "")}
+        details = {
+            "key": atom.key,
+            "candidate": atom.candidate,
+            **_details(choice),
+            "paths": self.paths.get(atom.key, ()),
+        }
         node = self._create("call_function", ops.switch, (present, absent), details, "switch")
         values = [value for value in (present, absent) if isinstance(value, Node)]
         node.meta["frame"] = self._frame
@@ -192,7 +213,9 @@ class _Builder:
         self._placeholders = []
         parameters = signature_of(self.runner.model).parameters
         last = max((i for i, name in enumerate(parameters) if name in given), default=-1)
-        skipped = {n: p.default for n, p in list(parameters.items())[:last] if n not in given and p.default is not p.empty}
+        skipped = {
+            n: p.default for n, p in list(parameters.items())[:last] if n not in given and p.default is not p.empty
+        }
         order = [*(n for n in parameters if n in given or n in skipped), *(n for n in given if n not in parameters)]
         fixed = {n: s.record.meta["constant"] for n, s in given.items() if "constant" in s.record.meta} | skipped
         defaults = _defaults(order, fixed, parameters)
@@ -202,19 +225,31 @@ class _Builder:
             if name in given:
                 self._nodes[id(given[name])] = node
                 node.meta.update(self._meta(given[name]))
+        if self.program.fixed_mode is not None:
+            self._check_mode(self.program.fixed_mode)
         for name in order:
             if name in fixed:
                 self._check_fixed(next(n for n in self.graph.nodes if n.target == name), name, fixed[name])
+
+    def _check_mode(self, training: bool) -> None:
+        mode = self._create("get_attr", MODE, (), {}, MODE)
+        message = (
+            "training and evaluation differ too much for one graph: this one was traced in "
+            f"{'training' if training else 'evaluation'} mode; trace the model in the other mode to run it there"
+        )
+        self._check(mode, training, message)
+
+    def _check(self, node: Node, value: Any, message: str) -> None:
+        same = operator.is_ if value is None else operator.eq
+        agrees = self._create("call_function", same, (node, value), {}, "same")
+        effect = self._create("call_function", torch._assert, (agrees, message), {}, "check")
+        effect.meta["effect"] = True
 
     def _check_fixed(self, node: Node, name: str, value: Any) -> None:
         if not isinstance(value, bool | int | float | str | None):
             return
         node.meta["constant"] = True
-        same = operator.is_ if value is None else operator.eq
-        check = self._create("call_function", same, (node, value), {}, "same")
-        message = f"argument {name!r} was {value!r} when the model was traced, and is part of the graph"
-        effect = self._create("call_function", torch._assert, (check, message), {}, "check")
-        effect.meta["effect"] = True
+        self._check(node, value, f"argument {name!r} was {value!r} when the model was traced, and is part of the graph")
 
 
 class _Made:
@@ -237,7 +272,11 @@ def _defaults(
     defaults: dict[str, tuple[Any, ...]] = {}
     for name in reversed(order):
         default = parameters[name].default if name in parameters else inspect.Parameter.empty
-        if name not in fixed or default is inspect.Parameter.empty or not isinstance(default, bool | int | float | str | None):
+        if (
+            name not in fixed
+            or default is inspect.Parameter.empty
+            or not isinstance(default, bool | int | float | str | None)
+        ):
             break
         defaults[name] = (default,)
     return defaults

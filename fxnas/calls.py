@@ -5,9 +5,11 @@ from __future__ import annotations
 import operator
 import types
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import torch
+
+CallOp = Literal["call_function", "call_method"]
 
 _BINARY = (
     "add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor", "lshift", "rshift",
@@ -42,7 +44,7 @@ def _operator(name: str) -> Callable[..., Any]:
     return function
 
 
-def describe(function: Any, args: tuple[Any, ...]) -> tuple[str, Any, tuple[Any, ...]]:
+def describe(function: Any, args: tuple[Any, ...]) -> tuple[CallOp, Any, tuple[Any, ...]]:
     """The fx op, target and arguments of a call that a `TorchFunctionMode` saw.
 
     Operators become functions of `operator`, property reads become `getattr`, tensor methods become `call_method`, and
@@ -60,7 +62,7 @@ def describe(function: Any, args: tuple[Any, ...]) -> tuple[str, Any, tuple[Any,
     return _operator_call(name, args)
 
 
-def _operator_call(name: str, args: tuple[Any, ...]) -> tuple[str, Any, tuple[Any, ...]]:
+def _operator_call(name: str, args: tuple[Any, ...]) -> tuple[CallOp, Any, tuple[Any, ...]]:
     base = _ALIASES.get(name[2:-2], name[2:-2])
     if base in ("getitem", "setitem"):
         return "call_function", getattr(operator, base), args
@@ -75,7 +77,7 @@ def _operator_call(name: str, args: tuple[Any, ...]) -> tuple[str, Any, tuple[An
 def attribute_name(accessor: Any) -> str:
     """The attribute that a descriptor's `__get__` or `__set__` stands for."""
     owner = accessor.__self__
-    return getattr(owner, "__name__", None) or owner.fget.__name__
+    return str(getattr(owner, "__name__", None) or owner.fget.__name__)
 
 
 def _is_method(function: Any, name: str) -> bool:

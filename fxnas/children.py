@@ -25,8 +25,8 @@ _RESERVED = frozenset(GraphModule(nn.Module(), Graph()).__dict__) | frozenset(di
 class SafeNames:
     """Paths whose every part torch.fx can write into source, one for each path of a model.
 
-    Ordinary identifiers and numbers keep their names. Others ("class", a quote, the name of an attribute of `nn.Module`)
-    get a generated one that no sibling has.
+    Ordinary identifiers and numbers keep their names. Others ("class", a quote, the name of an attribute of
+    `nn.Module`) get a generated one that no sibling has.
     """
 
     def __init__(self, root: nn.Module) -> None:

@@ -71,7 +71,7 @@ class Choice:
             ArchitectureError: if there is no such number.
         """
         if not 0 <= index < self.count:
-            raise ArchitectureError(f"choice {shown(self.key)} has decisions 0..{self.count - 1}, got {shown(index)}")
+            raise ArchitectureError(f"choice {shown(self.key)} has {shown(self.count)} decisions, got {shown(index)}")
         return subsets.unrank(len(self.candidates), self.n_chosen, index)
 
     def index(self, decision: Sequence[int]) -> int:

@@ -1,7 +1,7 @@
 """Python source for a graph with choices: what the decisions don't need stands in an `if` and does not run.
 
-The source is made of generated identifiers and literals. A user's name is never written as code: modules whose name is no
-plain attribute are looked up by a string literal, functions and other objects are globals with names of our own.
+The source is made of generated identifiers and literals. A user's name is never written as code: modules whose name is
+no plain attribute are looked up by a string literal, functions and other objects are globals with names of our own.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from torch import nn
 from torch.fx import Graph, Node
 
 from fxnas import ops
+from fxnas.children import MODE
 from fxnas.conditions import ALWAYS, TRAINING_KEY, Condition
 from fxnas.liveness import is_choose, is_switch
 
@@ -51,7 +52,12 @@ class Source:
     """
 
     def __init__(
-        self, graph: Graph, root: nn.Module, conditions: dict[Node, Condition], keys: Sequence[str], regions: Sequence[Condition]
+        self,
+        graph: Graph,
+        root: nn.Module,
+        conditions: dict[Node, Condition],
+        keys: Sequence[str],
+        regions: Sequence[Condition],
     ) -> None:
         self.root, self.conditions = root, conditions
         self.names: dict[str, Any] = {}
@@ -74,7 +80,8 @@ class Source:
         if self._regions:
             yield f"    {self._live} = {self._self}._live[1 if {self._self}.training else 0]"
         last = _last_uses(nodes)
-        region, freed = ALWAYS, []
+        region: Condition = ALWAYS
+        freed: list[str] = []
         for node in nodes:
             if node.op == "placeholder":
                 continue
@@ -144,6 +151,8 @@ class Source:
 
     def _attribute(self, path: str) -> str:
         """Code that finds what stands at a path."""
+        if path == MODE:
+            return f"{self._self}.{MODE}"
         code, module = self._self, self.root
         *owners, name = path.split(".")
         for owner in owners:

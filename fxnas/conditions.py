@@ -31,6 +31,7 @@ class Atom:
 
     @property
     def identity(self) -> tuple[str, int | None, int, int | None]:
+        """What equal atoms have in common."""
         return (self.key, self.candidate, self.count, self.n_chosen)
 
     def holds(self, decisions: Decisions) -> bool:
@@ -167,7 +168,9 @@ ALWAYS = Condition._make("true")
 NEVER = Condition._make("false")
 
 
-def _rebuild(kind: Kind, identity: tuple[str, int | None, int, int | None] | None, terms: tuple[Condition, ...]) -> Condition:
+def _rebuild(
+    kind: Kind, identity: tuple[str, int | None, int, int | None] | None, terms: tuple[Condition, ...]
+) -> Condition:
     return Condition._make(kind, Atom(*identity) if identity else None, terms)
 
 
@@ -290,7 +293,7 @@ def _replaced(terms: dict[Condition, None], old: Iterable[Condition], new: Condi
 
 
 def _absorb(terms: list[Condition]) -> list[Condition]:
-    """x or (x and y) is x."""
+    """Drops what a weaker term covers: x or (x and y) is x."""
     if len(terms) > _SMALL:
         return terms
     parts = [frozenset(_conjuncts(term)) for term in terms]

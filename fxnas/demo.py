@@ -71,7 +71,7 @@ def run_demo(
     """Searches a network for scikit-learn's digits, retrains the best, and exports it.
 
     Args:
-        folder: where the files go: the journal of the search, the architecture, the module and the ONNX file.
+        folder: where the files go: the architecture, the module and the ONNX file.
         trials: architectures to try.
         seed: of the split, the weights and the search.
         progress: as for `fxnas.search`.

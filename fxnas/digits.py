@@ -80,5 +80,5 @@ def load_digits(seed: int = 0) -> tuple[Split, Split, Split]:
     images = torch.tensor(data.images, dtype=torch.float32).unsqueeze(1) / 16
     labels = torch.tensor(data.target, dtype=torch.int64)
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
-    train, held_out, test = (Split(images[part], labels[part]) for part in order.split([1000, 350, 447]))
+    train, held_out, test = (Split(images[part], labels[part]) for part in torch.split(order, [1000, 350, 447]))
     return train, held_out, test

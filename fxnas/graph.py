@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.fx import Graph, GraphModule, Node
 
 from fxnas.architecture import Architecture
+from fxnas.children import share
 from fxnas.choice import Choice
 from fxnas.conditions import NEVER, TRAINING_KEY, Condition, any_of
-from fxnas.children import share
 from fxnas.liveness import is_choose, is_switch, needs
 from fxnas.space import SearchSpace
 from fxnas.supernet import Supernet, copy_graph
@@ -39,7 +39,7 @@ class ChoiceGraph:
     ) -> None:
         self.module, self.stage, self.example_inputs = module, stage, example_inputs
         self.scopes = tuple(scopes)
-        self._space: tuple[str, SearchSpace] | None = None
+        self._space: tuple[object, SearchSpace] | None = None
 
     @property
     def graph(self) -> Graph:
@@ -49,9 +49,11 @@ class ChoiceGraph:
     @property
     def space(self) -> SearchSpace:
         """The search space, derived from the graph's nodes, in graph order."""
-        text = self.text()
-        if self._space is None or self._space[0] != text:
-            self._space = (text, SearchSpace(_choices(self.graph), scopes=self.scopes))
+        version = self.module.__dict__.get("conditions")  # a new object whenever the module is recompiled
+        if version is None:
+            return SearchSpace(_choices(self.graph), scopes=self.scopes)
+        if self._space is None or self._space[0] is not version:
+            self._space = (version, SearchSpace(_choices(self.graph), scopes=self.scopes))
         return self._space[1]
 
     @property
@@ -64,7 +66,8 @@ class ChoiceGraph:
         """Sets what runs.
 
         Args:
-            architecture: an Architecture, or a mapping in any of the JSON forms. Keys whose decision does not matter may
+            architecture: an Architecture, or a mapping in any of the JSON forms. Keys whose decision does not matter
+            may
                 be missing.
 
         Raises:
@@ -85,7 +88,8 @@ class ChoiceGraph:
         """A copy of the graph that shares modules and weights: what a pass works on.
 
         Args:
-            compiled: write the code of the copy now; otherwise its `module.recompile()` has to be called before it runs.
+            compiled: write the code of the copy now; otherwise its `module.recompile()` has to be called before it
+            runs.
         """
         graph = copy_graph(self.graph)
         if isinstance(self.module, Supernet):
@@ -161,8 +165,16 @@ def _choices(graph: Graph) -> list[Choice]:
         active = _independent(any_of(conditions[node] for node in places), key)
         if active is not NEVER:
             details: Any = places[0].kwargs
-            paths = tuple(dict.fromkeys(str(node.kwargs["path"]) for node in places))
-            found.append(Choice(key, details["kind"], tuple(details["candidates"]), details["n_chosen"], active, paths))
+            found.append(
+                Choice(
+                    key,
+                    details["kind"],
+                    tuple(details["candidates"]),
+                    details["n_chosen"],
+                    active,
+                    tuple(details["paths"]),
+                )
+            )
     return found
 
 

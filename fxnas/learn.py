@@ -302,8 +302,8 @@ class Learner:
     def _refusal(self, step: Step, problem: str) -> TraceError:
         keys = ", ".join(repr(key) for key in self.steering.choices)
         return TraceError(
-            f"{step.record.frame or 'forward'}: this can't become a graph, since {problem} (choices that Python sees: {keys}); "
-            "let the branch depend on fewer optional inputs, or merge them before branching"
+            f"{step.record.frame or 'forward'}: this can't become a graph, since {problem} "
+            f"(choices that Python sees: {keys}); let the branch depend on fewer optional inputs, or merge them before branching"
         )
 
 

@@ -1,8 +1,8 @@
 """Under which decisions each node of a graph is needed.
 
-One pass from the output backwards. A value is needed where something needed uses it, through a `choose` or `switch` only
-where that takes it. A node that writes to memory is needed where something reads that memory afterwards, under the guard
-that eager Python would have run it. A node with an effect that others can see is needed under its guard.
+One pass from the output backwards. A value is needed where something needed uses it, through a `choose` or `switch`
+only where that takes it. A node that writes to memory is needed where something reads that memory afterwards, under the
+guard that eager Python would have run it. A node with an effect that others can see is needed under its guard.
 """
 
 from __future__ import annotations

@@ -8,7 +8,6 @@ import random
 from collections.abc import Mapping
 
 from fxnas.align import align
-from fxnas.choice import Choice
 from fxnas.conditions import TRAINING, TRAINING_KEY, Condition, chosen, present
 from fxnas.errors import TraceError
 from fxnas.learn import Learner, Steering, is_absent
@@ -29,21 +28,31 @@ def merged_program(runner: Runner) -> Program:
         TraceError: the model fails, or branches in a way that no graph can express.
     """
     base = runner.record(_base_decisions(runner, {}))
+    try:
+        return _merged(runner, base, base.reads_training)
+    except TraceError:
+        if not base.reads_training:
+            raise
+    # Training and evaluation differ too much for one graph (in the form of the output, say): keep the current mode.
+    program = _merged(runner, base, False)
+    program.fixed_mode = runner.model.training
+    return program
+
+
+def _merged(runner: Runner, base: Recording, reads_training: bool) -> Program:
     masks = base.masks_read
-    steering = _steering(runner, masks, base.reads_training)
+    steering = _steering(runner, masks, reads_training)
     merger = _Merger(runner, steering)
-    merger.add(base if set(base.decisions) == set(steering.base) else runner.record(steering.base))
+    merger.add(base if base.decisions == steering.base else runner.record(steering.base))
     for decisions in _first_runs(steering):
         merger.add(runner.record(decisions))
     program = merger.finish()
     newly_read = [key for run in program.runs for key in run.masks_read if key not in masks]
     if newly_read:
-        raise TraceError(f"Python reads the mask of choice {newly_read[0]!r} on some paths only: read it on all of them")
+        raise TraceError(
+            f"Python reads the mask of choice {newly_read[0]!r} on some paths only: read it on all of them"
+        )
     return program
-
-
-def _optional(choice: Choice) -> bool:
-    return choice.kind == "input_choice" and choice.n_chosen is None
 
 
 def _base_decisions(runner: Runner, extra: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
@@ -81,7 +90,9 @@ def _others(steering: Steering, key: str, decision: tuple[int, ...]) -> list[tup
     if key == TRAINING_KEY:
         return [() if decision else (0,)]
     choice = steering.choices[key]
-    members = any(lit.atom is not None and lit.atom.key == key and lit.atom.candidate is not None for lit in steering.literals)
+    members = any(
+        lit.atom is not None and lit.atom.key == key and lit.atom.candidate is not None for lit in steering.literals
+    )
     if not members:
         return [()]
     if choice.count <= _FEW:
@@ -102,7 +113,10 @@ class _Merger:
         number = len(self.program.runs)
         self.program.runs.append(run)
         self.program.steps, _ = align(
-            self.program.steps, run.records, number, lambda value: is_absent(self.steering.choices, value, run.decisions)
+            self.program.steps,
+            run.records,
+            number,
+            lambda value: is_absent(self.steering.choices, value, run.decisions),
         )
 
     def finish(self) -> Program:

@@ -74,7 +74,9 @@ class ModulePaths:
             for name, value in table.items():
                 if isinstance(value, Tensor):
                     if "." in name:
-                        raise TraceError(f"the tensor attribute {name!r} of {path or 'the model'} has a '.' in its name")
+                        raise TraceError(
+                            f"the tensor attribute {name!r} of {path or 'the model'} has a '.' in its name"
+                        )
                     self.tensors.setdefault(id(value), join(path, name))
 
     def _mark_parents(self, model: nn.Module, path: str) -> None:
@@ -90,7 +92,7 @@ class ModulePaths:
 
     @property
     def listed(self) -> set[str]:
-        """Keys of choices that return lists of varying length: which elements there are is something that Python sees."""
+        """Keys of choices that return lists of varying length: Python sees which elements there are."""
         return {
             key
             for key, places in self.choices.items()

@@ -1,9 +1,9 @@
 """The graph-level choice ops, and the reduction that eager modules, graphs and materialized code share.
 
-A traced graph holds two ops of ours. `choose` stands where the outputs of candidates meet; `switch` stands where a value
-differs between the two sides of a Python branch. Both are decided by the architecture: the code that a ChoiceGraph
-generates runs only the part of the graph that the decisions need. Called directly they follow the default architecture,
-so that a generic torch.fx interpreter still computes something meaningful.
+A traced graph holds two ops of ours. `choose` stands where the outputs of candidates meet; `switch` stands where a
+value differs between the two sides of a Python branch. Both are decided by the architecture: the code that a
+ChoiceGraph generates runs only the part of the graph that the decisions need. Called directly they follow the default
+architecture, so that a generic torch.fx interpreter still computes something meaningful.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def choose(
     candidates: Sequence[str],
     n_chosen: int | None,
     reduction: str,
-    path: str,
+    paths: Sequence[str],
     device: torch.device | None = None,
 ) -> Any:
     """The outputs of the chosen candidates, reduced: the op that a LayerChoice or InputChoice becomes.
@@ -69,7 +69,7 @@ def choose(
         candidates: their names.
         n_chosen: how many candidates an architecture takes; None: any number.
         reduction: one of `REDUCTIONS`, or "mask": the bool vector of what is chosen.
-        path: where the choice is registered in the model.
+        paths: where the choice is registered in the model.
         device: where a mask lies.
 
     Returns:
@@ -79,7 +79,7 @@ def choose(
     if has_torch_function(tensors):
         return handle_torch_function(
             choose, tensors, options, key=key, kind=kind, candidates=candidates, n_chosen=n_chosen, reduction=reduction,
-            path=path, device=device,
+            paths=paths, device=device,
         )  # fmt: skip
     chosen = range(len(candidates) if n_chosen is None else n_chosen)
     if reduction == "mask":
@@ -96,7 +96,7 @@ def switch(
     kind: str,
     candidates: Sequence[str],
     n_chosen: int | None,
-    path: str,
+    paths: Sequence[str],
 ) -> Any:
     """A value that differs between the sides of a Python branch: on an input's presence, a mask, or the training mode.
 
@@ -105,7 +105,10 @@ def switch(
         absent: the value where it doesn't.
         key: the decision that it follows, or `conditions.TRAINING_KEY`.
         candidate: the condition is that this candidate is chosen; None: that anything is.
-        kind, candidates, n_chosen, path: as for `choose`.
+        kind: as for `choose`; "training" for the training mode.
+        candidates: as for `choose`.
+        n_chosen: as for `choose`.
+        paths: as for `choose`.
 
     Returns:
         What the default architecture gives (and evaluation, for the training mode).
@@ -114,7 +117,7 @@ def switch(
     if has_torch_function(values):
         return handle_torch_function(
             switch, values, present, absent, key=key, candidate=candidate, kind=kind, candidates=candidates,
-            n_chosen=n_chosen, path=path,
+            n_chosen=n_chosen, paths=paths,
         )  # fmt: skip
     count = len(candidates) if n_chosen is None else n_chosen
     return present if (candidate or 0) < count else absent

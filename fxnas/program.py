@@ -73,10 +73,14 @@ def map_references(function: Callable[[Any], Any], tree: Any) -> Any:
 
 @dataclass(slots=True)
 class Program:
-    """Steps in order of execution, and the runs that they were merged from."""
+    """Steps in order of execution, and the runs that they were merged from.
+
+    With `fixed_mode` the program is only right in that mode (True: training).
+    """
 
     steps: list[Step]
     runs: list[Recording]
+    fixed_mode: bool | None = None
 
     def specialize(self, decisions: Decisions) -> list[tuple[Step, tuple[Any, ...], dict[str, Any]]]:
         """The steps that run under `decisions`, with the arguments that they then have."""
@@ -97,7 +101,8 @@ class Program:
 
     def mismatch(self, run: Recording, is_absent: Callable[[Any, Decisions], bool]) -> Record | None:
         """The first record of a run that the program gets wrong, or None."""
-        special, steps = self.specialize(run.decisions), {}
+        special = self.specialize(run.decisions)
+        steps: dict[Any, Step] = {}
         for (step, args, kwargs), record in zip(special, run.records, strict=False):
             given = map_references(lambda r: steps.get(r, r), (record.args, record.kwargs))
             if step.token != record.token or not _same((args, kwargs), given, run.decisions, is_absent):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import operator
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, fields, is_dataclass
@@ -33,7 +34,14 @@ from fxnas.tree import map_leaves
 
 TORCH_FOLDER = os.path.dirname(torch.__file__) + os.sep
 _HERE = os.path.dirname(__file__) + os.sep
-FRONT_END = {_HERE + name for name in ("recorder.py", "runs.py", "trace.py", "nn.py", "containers.py", "recording.py")}
+FRONT_END = {
+    _HERE + name
+    for name in ("recorder.py", "runs.py", "trace.py", "nn.py", "containers.py", "recording.py", "forwarding.py")
+}
+
+
+class OpaqueOutput(TraceError):
+    """The output holds an object that is neither a tensor nor a structure of tensors."""
 
 
 @dataclass(slots=True)
@@ -52,7 +60,8 @@ class Recorder(TorchFunctionMode):
         paths: the names of the model's modules.
         names: the paths of the model's tensors by identity.
         choices: the choice of each key.
-        batch: the batch size of the example inputs, or None for static sizes. Sizes that are multiples of it are kept as
+        batch: the batch size of the example inputs, or None for static sizes. Sizes that are multiples of it are kept
+        as
             expressions.
         decisions: decisions that Python sees, for the keys that are steered; others follow `base_decision`.
     """
@@ -79,7 +88,7 @@ class Recorder(TorchFunctionMode):
         self._outside: set[int] = set()  # storages that live longer than the run: of inputs and of the model
         self._known: dict[int, tuple[str, ...]] = {}  # tensors with known values → keys of the masks they came from
         self._odd_sizes: set[int] = set()
-        self._devices: dict[torch.device, Record | Attribute] = {}
+        self._devices: dict[torch.device, Record | Attribute | Constant] = {}
         self._autocast = torch.is_autocast_enabled("cpu")
 
     # -- values and their records
@@ -145,7 +154,7 @@ class Recorder(TorchFunctionMode):
     def lower_output(self, value: Any) -> Any:
         """The lowered result of `forward`; a dataclass becomes a call of its class."""
         if is_dataclass(value) and not isinstance(value, type):
-            parts = {field.name: self.lower_output(getattr(value, field.name)) for field in fields(value)}
+            parts = {field.name: self._lower_field(field.name, getattr(value, field.name)) for field in fields(value)}
             self.records.append(Record("call_function", type(value), (), parts))
             return self.records[-1]
         if isinstance(value, tuple):
@@ -156,11 +165,18 @@ class Recorder(TorchFunctionMode):
         if isinstance(value, Mapping):
             return {key: self.lower_output(item) for key, item in value.items()}
         if not isinstance(value, Tensor | bool | int | float | str | None):
-            raise TraceError(
+            raise OpaqueOutput(
                 f"forward returns a {type(value).__name__}, which can't be part of a graph; "
                 "return tensors in tuples, lists, dicts or dataclasses"
             )
         return self._lower_leaf(value)
+
+    def _lower_field(self, name: str, value: Any) -> Any:
+        try:
+            return self.lower_output(value)
+        except OpaqueOutput as problem:
+            warnings.warn(f"field {name!r} of the output is left out (None): {problem}", stacklevel=2)
+            return None
 
     def emit(self, op: Op, target: Any, args: Any, kwargs: Any = None, output: Any = None) -> Record:
         """Appends a record and binds the tensors of `output` to it."""
@@ -236,7 +252,15 @@ class Recorder(TorchFunctionMode):
         return self._recorded(op, target, args, kwargs, output, tensors, mutated, keys)
 
     def _recorded(
-        self, op: Any, target: Any, args: Any, kwargs: Any, output: Any, inputs: list[Tensor], mutated: list[Tensor], keys: Any
+        self,
+        op: Op,
+        target: Any,
+        args: Any,
+        kwargs: Any,
+        output: Any,
+        inputs: list[Tensor],
+        mutated: list[Tensor],
+        keys: Any,
     ) -> Any:
         """Emits the record of a call that returns or writes tensors; gives passed-through tensors a new identity."""
         self._check_autocast()
@@ -259,7 +283,9 @@ class Recorder(TorchFunctionMode):
 
     def _check_autocast(self) -> None:
         if torch.is_autocast_enabled("cpu") != self._autocast:
-            raise self.error("autocast inside of forward can't be recorded", "enter autocast around the call of the model")
+            raise self.error(
+                "autocast inside of forward can't be recorded", "enter autocast around the call of the model"
+            )
 
     def _mask_keys(self, name: str, tensors: list[Tensor], args: Any, kwargs: Any) -> tuple[str, ...] | None:
         """Keys of the masks a value was computed from, if everything it is computed from is known; else None."""
@@ -410,7 +436,7 @@ class Recorder(TorchFunctionMode):
         if module.reduction == "none":
             return self._choose_list(choice, path, values, lowered)
         record = self._choose_record(choice, path, lowered, module.reduction)
-        if choice.n_chosen is None and not self._decision(choice) or choice.n_chosen == 0:
+        if choice.n_chosen == 0 or (choice.n_chosen is None and not self._decision(choice)):
             return None
         output = self._fresh(values, len(self._decision(choice)) if module.reduction == "concat" else 1)
         self.bind(output, record)
@@ -467,7 +493,9 @@ class Recorder(TorchFunctionMode):
                 )
 
     def _shape(self, tensor: Tensor) -> str:
-        sizes = [f"batch*{s // self.batch}" if self.batch and s % self.batch == 0 else str(s) for s in map(int, tensor.shape)]
+        sizes = [
+            f"batch*{s // self.batch}" if self.batch and s % self.batch == 0 else str(s) for s in map(int, tensor.shape)
+        ]
         return f"{tensor.dtype} [{', '.join(sizes)}]".replace("batch*1,", "batch,").replace("torch.", "")
 
     def _input_choice(self, module: InputChoice, inputs: Any) -> Any:
@@ -502,7 +530,7 @@ def _label(choice: Choice, i: int) -> str:
 
 def _address(tensor: Tensor) -> int | None:
     try:
-        return tensor.untyped_storage()._cdata
+        return int(tensor.untyped_storage()._cdata)
     except (NotImplementedError, RuntimeError):  # sparse and nested tensors have no storage of their own
         return None
 

@@ -27,7 +27,8 @@ class Record:
         meta: `shape` and `dtype` of a tensor value.
         storages: numbers of the storages that the value may share memory with.
         mutates: numbers of the storages that the call writes to.
-        effect: the call matters for what it does, whoever uses its value: it writes to the model's tensors or to an input.
+        effect: the call matters for what it does, whoever uses its value: it writes to the model's tensors or to an
+        input.
     """
 
     op: Op

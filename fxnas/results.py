@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
@@ -62,22 +63,27 @@ class Trial:
         if not isinstance(value, Mapping):
             raise SearchSpaceError(f"a trial is a JSON object, got {shown(value)}")
         missing = [name for name in ("trial", "architecture", "status") if name not in value]
-        if missing or value["status"] not in get_args(Status):
-            problem = f"{missing[0]!r} is missing" if missing else f"status {shown(value['status'])} is unknown"
-            raise SearchSpaceError(f"a trial has a number, an architecture and a status: {problem}")
-        score = value.get("score")
-        if (score is None) != (value["status"] == "failed") or not isinstance(score, int | float | None):
+        if missing:
+            raise SearchSpaceError(f"a trial has a number, an architecture and a status: {missing[0]!r} is missing")
+        if not isinstance(value["architecture"], Mapping):  # a string would be taken for the name of a file
+            raise SearchSpaceError(f"an architecture is a JSON object, got {shown(value['architecture'])}")
+        if value["status"] not in get_args(Status):
+            raise SearchSpaceError(f"status {shown(value['status'])} is unknown: it is one of {get_args(Status)}")
+        score = _number(value, "score")
+        if (score is None) != (value["status"] == "failed"):
             raise SearchSpaceError(f"a trial has a score unless it failed, got {shown(score)}")
         metrics = value.get("metrics") or {}
+        if not isinstance(metrics, Mapping):
+            raise SearchSpaceError(f"metrics are numbers by name, got {shown(metrics)}")
         return cls(
             number=value["trial"],
             architecture=space.canonical(Architecture.from_json(value["architecture"], space)),
             status=value["status"],
-            score=None if score is None else float(score),
-            metrics={name: math.nan if m is None else float(m) for name, m in metrics.items()},
-            seconds=float(value.get("seconds") or 0.0),
-            error=value.get("error"),
-            traceback=value.get("traceback"),
+            score=score,
+            metrics={name: math.nan if metrics[name] is None else _number(metrics, name) or 0.0 for name in metrics},
+            seconds=_number(value, "seconds") or 0.0,
+            error=_text(value, "error"),
+            traceback=_text(value, "traceback"),
         )
 
 
@@ -125,3 +131,19 @@ class SearchResult:
         found = self.top(1)
         best = f", best {found[0].score:.6g} in trial {found[0].number}" if found else ""
         return f"{len(self.trials)} trials{f', {failed} failed' if failed else ''}{best}"
+
+
+def _number(value: Mapping[str, object], name: str) -> float | None:
+    number = value.get(name)
+    if number is None:
+        return None
+    if isinstance(number, bool) or not isinstance(number, int | float) or not abs(number) <= sys.float_info.max:
+        raise SearchSpaceError(f"{name!r} is a finite number, got {shown(number)}")
+    return float(number)
+
+
+def _text(value: Mapping[str, object], name: str) -> str | None:
+    text = value.get(name)
+    if text is not None and not isinstance(text, str):
+        raise SearchSpaceError(f"{name!r} is text, got {shown(text)}")
+    return text

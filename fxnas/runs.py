@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 import threading
 import traceback
 from collections.abc import Iterator, Mapping
@@ -36,11 +35,16 @@ class Runner:
     """
 
     def __init__(
-        self, model: nn.Module, choices: Mapping[str, Choice], args: tuple[Any, ...], kwargs: dict[str, Any], dynamic: bool
+        self,
+        model: nn.Module,
+        choices: Mapping[str, Choice],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        dynamic: bool,
     ) -> None:
         self.model, self.choices, self.args, self.kwargs = model, choices, args, kwargs
         self.paths = ModulePaths(model)
-        self.example_batch = _batch_size((args, kwargs)) if dynamic else None
+        self.example_batch = batch_size((args, kwargs)) if dynamic else None
         self.fake = True
         self.count = 0
         self._fakes = FakeTensorMode(allow_non_fake_inputs=True)
@@ -137,8 +141,8 @@ class Runner:
         bound = signature.bind(*self.args, **self.kwargs)
         records: list[Record] = []
         for name, value in bound.arguments.items():
-            stars = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
-            records.append(Record("placeholder", stars.get(signature.parameters[name].kind, "") + name, (), {}))
+            stars = str(signature.parameters[name]).partition(name)[0]  # "*" or "**" for what collects the rest
+            records.append(Record("placeholder", stars + name, (), {}))
             if not any(isinstance(leaf, Tensor) for leaf in pytree.tree_leaves(value)):
                 records[-1].meta["constant"] = value
         recorder.records += records
@@ -188,7 +192,7 @@ def _tiled(tensor: Tensor, batch: int) -> Tensor:
     return torch.cat([tensor] * -(-batch // tensor.shape[0]))[:batch]
 
 
-def _batch_size(example: Any) -> int | None:
+def batch_size(example: Any) -> int | None:
     """The batch size is the first dimension of the first tensor that has one."""
     sizes = (leaf.shape[0] for leaf in pytree.tree_leaves(example) if isinstance(leaf, Tensor) and leaf.dim())
     return next(sizes, None)
@@ -216,8 +220,8 @@ def _unchanged(model: nn.Module) -> Iterator[None]:
             value.clear()
             value.extend(content) if isinstance(value, list) else value.update(content)
         for module, tables in zip(modules, saved, strict=True):
-            names = (module.__dict__, module._parameters, module._buffers, module._modules)
-            for table, content in zip(names, tables, strict=True):
+            own: tuple[dict[str, Any], ...] = (module.__dict__, module._parameters, module._buffers, module._modules)
+            for table, content in zip(own, tables, strict=True):
                 table.clear()
                 table.update(content)
 

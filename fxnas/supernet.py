@@ -71,7 +71,7 @@ class Supernet(GraphModule):
         state["_regions"] = regions = tuple(dict.fromkeys(c for c in found if c is not ALWAYS))
         source = Source(graph, self, conditions, keys, regions)
         state["_code"] = source.text
-        type(self).forward = _compile(self, source)  # type: ignore[method-assign]
+        type(self).forward = _compile(self, source)
         current = state.get("_decisions", {})
         self.decide({key: current[key] if key in current else _default(graph, key) for key in keys})
         return PythonCode(source.text, source.names, None)
@@ -95,19 +95,23 @@ class Supernet(GraphModule):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Supernet:
         shell = nn.Module()
-        shell.__dict__.update({k: v for k, v in self.__dict__.items() if k in nn.Module().__dict__ or isinstance(v, Tensor)})
+        shell.__dict__.update(
+            {k: v for k, v in self.__dict__.items() if k in nn.Module().__dict__ or isinstance(v, Tensor)}
+        )
         return Supernet(copy.deepcopy(shell, memo), copy_graph(self._graph), self.decisions)
 
     def __reduce__(self) -> Any:
-        raise TypeError("a ChoiceGraph's module can't be pickled; send an architecture and trace the model again, or export")
+        raise TypeError(
+            "a ChoiceGraph's module can't be pickled; send an architecture and trace the model again, or export"
+        )
 
 
 def copy_graph(graph: Graph) -> Graph:
     """An equal graph of new nodes; `meta` dictionaries are copied one level deep."""
     copied = Graph()
-    output = copied.graph_copy(graph, {}, return_output_node=True)
+    output: Any = copied.graph_copy(graph, {}, return_output_node=True)
     if output is not None:
-        value, old = output  # type: ignore[misc]
+        value, old = output
         copied.output(value).meta = dict(old.meta)
     return copied
 
@@ -121,7 +125,7 @@ def decision_keys(graph: Graph) -> tuple[str, ...]:
 def _default(graph: Graph, key: str) -> tuple[int, ...]:
     node = next(n for n in graph.nodes if (is_choose(n) or is_switch(n)) and n.kwargs["key"] == key)
     n_chosen, candidates = node.kwargs["n_chosen"], node.kwargs["candidates"]
-    return tuple(range(len(candidates) if n_chosen is None else n_chosen))  # type: ignore[arg-type]
+    return tuple(range(len(candidates) if n_chosen is None else n_chosen))
 
 
 def _compile(owner: Supernet, source: Source) -> Any:

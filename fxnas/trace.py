@@ -20,13 +20,14 @@ from fxnas.verify import verify
 def trace(model: nn.Module, example_inputs: Any, *, dynamic_batch: bool = True, check: bool = False) -> ChoiceGraph:
     """Traces a model into a graph in which its choices are nodes.
 
-    The model is run (on fake tensors where possible) and its torch calls are recorded. Branches of Python on what a choice
-    gives (`if skip is not None`), on a mask, or on `self.training` become part of the graph. Parameters and submodules are
-    shared with the model, under the same names.
+    The model is run (on fake tensors where possible) and its torch calls are recorded. Branches of Python on what a
+    choice gives (`if skip is not None`), on a mask, or on `self.training` become part of the graph. Parameters and
+    submodules are shared with the model, under the same names.
 
     Args:
         model: any module, with or without choices.
-        example_inputs: see `fxnas.inputs.bind_inputs`: a tensor, a tuple of arguments, a dict of keyword arguments, or a
+        example_inputs: see `fxnas.inputs.bind_inputs`: a tensor, a tuple of arguments, a dict of keyword arguments, or
+        a
             pair of both. Only shapes and dtypes matter; other values (flags, None) become part of the graph.
         dynamic_batch: the first dimension of the first tensor is the batch, and the graph runs at any batch size.
         check: also run model and graph on the example inputs, and at another batch size, and compare.
@@ -53,5 +54,5 @@ def trace(model: nn.Module, example_inputs: Any, *, dynamic_batch: bool = True, 
     if check:
         from fxnas.check import check_trace
 
-        check_trace(model, traced)
+        check_trace(model, traced, dynamic_batch=dynamic_batch)
     return traced

@@ -1,7 +1,7 @@
 """The legality of graphs: one table of rules for each stage.
 
-A rule is a function of the graph that yields what is wrong, in words. A pass states the stage it takes and gives; its base
-class checks the rules on both sides.
+A rule is a function of the graph that yields what is wrong, in words. A pass states the stage it takes and gives; its
+base class checks the rules on both sides.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def keys_agree(module: GraphModule) -> Iterator[str]:
 def options_agree(module: GraphModule) -> Iterator[str]:
     """The options of a choice have one shape and dtype."""
     for node in filter(is_choose, module.graph.nodes):
-        forms = {}
+        forms: dict[object, Node] = {}
         for option in node.all_input_nodes:
             if "shape" in option.meta:
                 forms.setdefault((option.meta["shape"], option.meta["dtype"]), option)
@@ -49,8 +49,8 @@ def options_fit(module: GraphModule) -> Iterator[str]:
     """A choice has one option for each candidate; a mask has none."""
     for node in filter(is_choose, module.graph.nodes):
         options, candidates = node.args[0], node.kwargs["candidates"]
-        if node.kwargs["reduction"] != "mask" and len(options) != len(candidates):  # type: ignore[arg-type]
-            yield f"{node} has {len(options)} options for the candidates {candidates}"  # type: ignore[arg-type]
+        if node.kwargs["reduction"] != "mask" and len(options) != len(candidates):
+            yield f"{node} has {len(options)} options for the candidates {candidates}"
 
 
 def reachable(module: GraphModule) -> Iterator[str]:

@@ -1,8 +1,8 @@
 """The pass contract.
 
-A pass is a class with one method, `rewrite`, which edits a fork of the graph and says whether it changed anything. The base
-class does the rest, in this order: check the stage it requires, fork, rewrite, drop dead nodes, verify the stage it ensures,
-recompile. So no pass can change its input, and none can leave an ill-formed graph.
+A pass is a class with one method, `rewrite`, which edits a fork of the graph and says whether it changed anything. The
+base class does the rest, in this order: check the stage it requires, fork, rewrite, drop dead nodes, verify the stage
+it ensures, recompile. So no pass can change its input, and none can leave an ill-formed graph.
 """
 
 from __future__ import annotations
@@ -103,7 +103,8 @@ class PassManager(Pass):
         Raises:
             PassError: one of them fails; the message tells which had run before.
         """
-        graph, modified, done = as_choice_graph(graph), False, []
+        graph, modified = as_choice_graph(graph), False
+        done: list[str] = []
         for step in self.passes:
             try:
                 result = step(graph)
@@ -123,7 +124,7 @@ def as_choice_graph(graph: ChoiceGraph | GraphModule) -> ChoiceGraph:
 
 
 def erase_dead(graph: ChoiceGraph) -> int:
-    """Erases the nodes that no decision needs. Unlike torch.fx's own elimination it keeps writes to memory that is read.
+    """Erases the nodes that no decision needs; writes to memory that is read later stay.
 
     Returns:
         the number of erased nodes.

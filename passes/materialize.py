@@ -22,8 +22,8 @@ from fxnas.passes.base import Pass, around
 class Materialize(Pass):
     """Substitutes the chosen candidates, drops what nothing needs, and clones the weights that are left.
 
-    Exact: outputs, gradients, buffers and random state are those of the graph set to this architecture, bit for bit. The
-    result refers to nothing of fxnas. `module.meta["fxnas"]` holds plain data: the architecture, the space, the
+    Exact: outputs, gradients, buffers and random state are those of the graph set to this architecture, bit for bit.
+    The result refers to nothing of fxnas. `module.meta["fxnas"]` holds plain data: the architecture, the space, the
     fingerprint, and the user's paths where a name had to be replaced.
 
     Args:
@@ -48,7 +48,8 @@ class Materialize(Pass):
         complete = space.complete(architecture)
         canonical = space.canonical(complete)
         plain = _Substitution(graph.graph, complete).run()
-        names, memo = SafeNames(graph.module), {}
+        names = SafeNames(graph.module)
+        memo: dict[int, Any] = {}
         root = mount(graph.module, plain, names, lambda found: copy.deepcopy(found, memo))
         paths = _rename(plain, names)
         graph.module = assemble(root, plain, type(graph.module).__name__)
@@ -101,21 +102,27 @@ class _Substitution:
     def run(self) -> Graph:
         """The new graph; its targets are those of the old one."""
         memo: dict[Condition, Condition] = {}
-        for node, condition in zip(self.graph.nodes, _in_order(self.graph), strict=True):
-            left = condition.substitute(self._truth, memo)
-            if left is not NEVER:
-                self._check_mode(node, left)
-                self._value[node] = self._copy(node)
+        conditions = needs(self.graph)
+        left = {node: conditions[node].substitute(self._truth, memo) for node in self.graph.nodes}
+        always: set[int] = set()  # storages that are there in both modes
+        for node, condition in left.items():
+            if condition is NEVER:
+                continue
+            if condition is ALWAYS:
+                always.update(node.meta.get("storages", ()))
+            else:
+                self._check_mode(node, always)
+            self._value[node] = self._copy(node)
         return self.new
 
     def _truth(self, atom: Atom) -> bool | None:
         return None if atom.key == TRAINING_KEY else atom.holds(self.decisions)
 
-    def _check_mode(self, node: Node, condition: Condition) -> None:
-        """A value of one mode may be computed in both; a write may not."""
-        if condition is not ALWAYS and (node.meta.get("effect") or node.meta.get("mutates")):
+    def _check_mode(self, node: Node, always: set[int]) -> None:
+        """What only one mode needs is computed in both, and must not show: it writes to memory of its own at most."""
+        if node.meta.get("effect") or not always.isdisjoint(node.meta.get("mutates", ())):
             raise PassError(
-                f"{node.meta.get('frame') or node}: memory is written only in training or only in evaluation mode, which a "
+                f"{node.meta.get('frame') or node}: memory is written in training or in evaluation mode only, which a "
                 f"plain graph can't express:\n{around(node)}"
             )
 
@@ -190,8 +197,3 @@ class _Substitution:
         if (present, absent) == (True, False):
             return self._mode
         return self._call(node, operator.getitem, ((absent, present), self._mode))
-
-
-def _in_order(graph: Graph) -> list[Condition]:
-    conditions = needs(graph)
-    return [conditions[node] for node in graph.nodes]

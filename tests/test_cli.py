@@ -14,7 +14,7 @@ import pytest
 from fxnas.cli import main
 from fxnas.doctor import runtime_problems
 
-NET = '''
+NET = """
 import torch
 from torch import nn
 from fxnas import InputChoice, LayerChoice
@@ -23,7 +23,8 @@ from fxnas import InputChoice, LayerChoice
 class Net(nn.Module):
     def __init__(self):
         super().__init__()
-        self.op = LayerChoice({"lin": nn.Linear(4, 4), "deep": nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4))})
+        deep = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4))
+        self.op = LayerChoice({"lin": nn.Linear(4, 4), "deep": deep})
         self.skip = InputChoice(n_candidates=1)
 
     def forward(self, x):
@@ -48,7 +49,7 @@ def fails(architecture):
 
 instance = Net()
 number = 3
-'''
+"""
 
 
 class Done(NamedTuple):
@@ -102,8 +103,11 @@ class TestTrace:
     def test_json(self, cli: Cli) -> None:
         found = cli("trace", "net.py:Net", *INPUT, "--json").json
         assert found["size"] == 4
-        assert {choice["key"]: choice["candidates"] for choice in found["choices"]} == {"op": ["lin", "deep"], "skip": [""]}
-        assert found["graph"] == cli("trace", "net.py:Net", *INPUT, "--text").out.rstrip("\n")
+        assert {choice["key"]: choice["candidates"] for choice in found["choices"]} == {
+            "op": ["lin", "deep"],
+            "skip": [""],
+        }
+        assert found["graph"] == cli("trace", "net.py:Net", *INPUT, "--text").out
 
     def test_example_inputs_beside_the_model(self, cli: Cli, tmp_path: Path) -> None:
         (tmp_path / "net.py").write_text(NET + "\ndef example_inputs():\n    return {'x': torch.ones(3, 4)}\n")
@@ -171,7 +175,7 @@ class TestExport:
         (tmp_path / "arch.json").write_text('{"op": "deep", "skip": 0}')
         return "arch.json"
 
-    @pytest.mark.parametrize(("format", "name"), [("onnx", "net.onnx"), ("module", "folder"), ("pt2", "net.pt2")])
+    @pytest.mark.parametrize(("format", "name"), [("onnx", "net.onnx"), ("module", "folder")])
     def test_what_is_exported_is_verified(
         self, cli: Cli, tmp_path: Path, architecture: str, format: str, name: str
     ) -> None:
@@ -184,6 +188,11 @@ class TestExport:
         wrong = cli("verify", name, "net.py:Net", *INPUT)  # the default architecture
         assert wrong.code == 1
         assert "ExportError" in wrong.err
+
+    def test_a_program_is_exported_but_not_loaded_again(self, cli: Cli, architecture: str) -> None:
+        of = ("net.py:Net", *INPUT, "-a", architecture)
+        assert cli("export", *of, "-f", "pt2", "-o", "net.pt2", "--json").json["parameters"] == 40
+        assert "can't be verified safely" in cli("verify", "net.pt2", *of).err
 
     def test_weights_of_supernet_child_and_fixed_model(self, cli: Cli, tmp_path: Path, architecture: str) -> None:
         import torch
@@ -225,7 +234,7 @@ class TestExport:
 
     def test_verify_needs_a_file_it_knows(self, cli: Cli, tmp_path: Path) -> None:
         assert "does not exist" in cli("verify", "none.onnx", "net.py:Net", *INPUT).err
-        assert "neither a folder nor an .onnx" in cli("verify", "net.py", "net.py:Net", *INPUT).err
+        assert "neither an .onnx file nor a module's folder" in cli("verify", "net.py", "net.py:Net", *INPUT).err
 
 
 class TestErrors:

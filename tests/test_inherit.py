@@ -1,6 +1,7 @@
 """`inherit` carries weights from a supernet to the fixed model and back."""
 
 import copy
+import random
 
 import pytest
 import torch
@@ -32,6 +33,14 @@ def test_a_fixed_model_with_inherited_weights_computes_what_the_supernet_does(ne
         weights = inherit(supernet.state_dict(), architecture)
         fixed.load_state_dict(weights)  # strict: no name is missing, none is left over
         assert torch.equal(fixed(x), fxnas.select(supernet, architecture)(x))
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_an_architecture_of_a_graph_knows_every_place_of_a_choice(net):
+    supernet = net()
+    architecture = fxnas.trace(supernet, net.example()).space.sample(random.Random(1))
+    fixed = fxnas.apply_fixed_architecture(net(), architecture)
+    fixed.load_state_dict(inherit(supernet.state_dict(), architecture))
 
 
 @pytest.mark.parametrize("net", NETS)
@@ -216,3 +225,7 @@ def test_a_space_from_a_file_knows_default_keys_only():
     space = SearchSpace.from_json(space_of(net).to_json())
     chosen = Architecture.from_json(CHOSEN, space)
     assert inherit(net.state_dict(), chosen).keys() == inherit(net.state_dict(), architecture_of(net, CHOSEN)).keys()
+
+
+def test_the_public_name_is_the_function_whatever_was_imported_before():
+    assert fxnas.inherit is inherit

@@ -141,7 +141,7 @@ class TestEvaluators:
     def test_what_is_not_a_score_fails_the_trial(self, returned: Any, message: str) -> None:
         result = search(evaluator=lambda a: returned, trials=3)
         assert all(trial.status == "failed" and message in trial.error for trial in result.trials)
-        with pytest.raises(FxnasError, match="none of 3 trials has a score; the first: .*evaluator"):
+        with pytest.raises(FxnasError, match=r"none of 3 trials has a score; the first: .*evaluator"):
             _ = result.best
 
     @pytest.mark.parametrize("evaluator", [3, lambda: 1.0, lambda a, b, c, d: 1.0, lambda a, *, k: 1.0])
@@ -216,6 +216,10 @@ class TestJournal:
         assert outcome(search(journal=tmp_path / "j")) == outcome(search())
         assert len((tmp_path / "j").read_text().splitlines()) == 21
 
+    def test_a_torn_first_line_too(self, tmp_path: Path) -> None:
+        (tmp_path / "j").write_text('{"fxnas": 1, "ki')
+        assert outcome(search(journal=tmp_path / "j")) == outcome(search())
+
     def test_survives_being_killed(self, tmp_path: Path) -> None:
         script = (
             f"import sys; sys.path[:0] = {[str(Path(__file__).parent), str(Path(__file__).parent.parent)]}\n"
@@ -262,13 +266,30 @@ class TestJournal:
         [
             (b"{}", "line 3: .*'trial' is missing"),
             (b"[1]", "line 3: a trial is a JSON object"),
-            (b'{"trial": 1, "architecture": {"outer": "flat", "skip": []}, "status": "odd"}', "status 'odd' is unknown"),
+            (
+                b'{"trial": 1, "architecture": {"outer": "flat", "skip": []}, "status": "odd"}',
+                "status 'odd' is unknown",
+            ),
             (b'{"trial": 1, "architecture": {"outer": "flat"}, "status": "done", "score": 1}', "line 3: .*'skip'"),
             (b'{"trial": 1, "architecture": {"outer": "flat", "skip": []}, "status": "done"}', "a score unless"),
             (
                 b'{"trial": 7, "architecture": {"outer": "flat", "skip": []}, "status": "done", "score": 1}',
                 "trial 1 is due here, got 7",
             ),
+            (
+                b'{"trial": 1, "architecture": {"outer": "flat", "skip": []}, "status": "done", "score": "1"}',
+                "is a finite number",
+            ),
+            (
+                b'{"trial": 1, "architecture": 5, "status": "done", "score": 1}',
+                "line 3: an architecture is a JSON object, got 5",
+            ),
+            (
+                b'{"trial": 1, "architecture": "secret.json", "status": "done", "score": 1}',
+                "line 3: an architecture is a JSON object",
+            ),
+            (b'{"trial": 1, "architecture": {}, "status": "done", "score": 1, "metrics": [1]}', "metrics are numbers"),
+            (b'{"trial": 1, "architecture": {}, "status": "done", "score": 1' + b"0" * 400 + b"}", "a finite number"),
             (b"\xff", "line 3 is not UTF-8"),
             (b"[" * 70, "nested deeper"),
         ],

@@ -16,7 +16,11 @@ BANNED_CALLS = {"eval", "exec", "compile", "__import__", "os.system", "os.popen"
 BANNED_KEYWORDS = {("shell", True), ("allow_pickle", True), ("weights_only", False)}
 
 # (file, what) → why it is harmless there. Every line must be in use.
-ALLOWED: dict[tuple[str, str], str] = {}
+CODEGEN = "compiles the code generated for a graph, in which every name is a generated identifier"
+ALLOWED: dict[tuple[str, str], str] = {
+    ("fxnas/supernet.py", "exec"): CODEGEN,
+    ("fxnas/supernet.py", "compile"): CODEGEN,
+}
 
 
 def files() -> Iterator[Path]:
@@ -45,16 +49,17 @@ def findings(source: str) -> Iterator[tuple[int, str]]:
                 if called in BANNED_CALLS or ".".join(called.split(".")[-2:]) in BANNED_CALLS:
                     yield node.lineno, called
                 for keyword in keywords:
-                    if isinstance(keyword.value, ast.Constant) and (keyword.arg, keyword.value.value) in BANNED_KEYWORDS:
+                    if (
+                        isinstance(keyword.value, ast.Constant)
+                        and (keyword.arg, keyword.value.value) in BANNED_KEYWORDS
+                    ):
                         yield node.lineno, f"{keyword.arg}={keyword.value.value}"
             case ast.Name(id="eval" | "exec"):
                 yield node.lineno, node.id
 
 
 FOUND = {
-    (str(path.relative_to(ROOT)), what): line
-    for path in files()
-    for line, what in findings(path.read_text("utf-8"))
+    (str(path.relative_to(ROOT)), what): line for path in files() for line, what in findings(path.read_text("utf-8"))
 }
 
 
@@ -88,7 +93,9 @@ def test_the_scan_finds(source: str) -> None:
 
 
 def test_the_scan_lets_pass() -> None:
-    source = "model.eval()\nspec.loader.exec_module(m)\nre.compile('a')\nnp.load(p, allow_pickle=False)\ntorch.compile(m)"
+    source = (
+        "model.eval()\nspec.loader.exec_module(m)\nre.compile('a')\nnp.load(p, allow_pickle=False)\ntorch.compile(m)"
+    )
     assert not list(findings(source))
 
 

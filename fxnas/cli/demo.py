@@ -41,7 +41,7 @@ def demo(
 def _show(result: DemoResult) -> None:
     share = result.parameters / result.supernet_parameters
     rows = [
-        *((f"choice {key}", decision) for key, decision in result.architecture.items()),
+        *((f"choice {key}", _written(decision)) for key, decision in result.architecture.items()),
         ("parameters", f"{result.parameters:,} of the supernet's {result.supernet_parameters:,} ({share:.0%})"),
         ("accuracy, torch", f"{result.torch_accuracy:.2%} of the test digits"),
         ("accuracy, ONNX Runtime", f"{result.onnx_accuracy:.2%} of the test digits"),
@@ -50,3 +50,10 @@ def _show(result: DemoResult) -> None:
         ("time", f"{result.seconds:.0f} s"),
     ]
     console.print_table(("", "result"), rows)
+
+
+def _written(decision: object) -> str:
+    """A decision in words: the only input of the skip connection has no name."""
+    if decision == []:
+        return "nothing"
+    return f"input {decision}" if isinstance(decision, int) else str(decision)

@@ -53,8 +53,5 @@ def exporter(format: Format) -> Any:
     """The exporting function of a format."""
     from fxnas import exporters
 
-    return {
-        Format.onnx: exporters.export_onnx,
-        Format.module: exporters.export_module,
-        Format.pt2: exporters.export_program,
-    }[format]
+    names = {Format.onnx: "export_onnx", Format.module: "export_module", Format.pt2: "export_program"}
+    return getattr(exporters, names[format])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import logging
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -95,6 +96,8 @@ def load_traced(
     """
     from fxnas.trace import trace
 
+    # An operator that refuses its inputs is an error of ours that names the line; torch logs a traceback besides.
+    logging.getLogger("torch._subclasses.fake_tensor").setLevel(logging.CRITICAL)
     model = load_model(name).eval()
     example = example_inputs(shapes, name)
     if example is None:
@@ -157,9 +160,10 @@ def _users_code(name: str) -> Iterator[None]:
     except FxnasError:
         raise
     except Exception as error:
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        place = f" ({frame.filename}, line {frame.lineno})" if name.endswith(".py") or ":" in name else ""
-        raise FxnasError(f"{name} raised {type(error).__name__}: {error}{place}") from error
+        frames = traceback.extract_tb(error.__traceback__)
+        frame = next((f for f in reversed(frames) if "site-packages" not in f.filename), frames[-1])
+        place = f"{frame.filename}, line {frame.lineno}"
+        raise FxnasError(f"{name} raised {type(error).__name__}: {error} ({place})") from error
 
 
 def _tensor(text: str, generator: Any) -> Any:

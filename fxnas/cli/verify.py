@@ -16,7 +16,7 @@ from fxnas.errors import ExportError
 
 def verify(
     file: Annotated[
-        Path, typer.Argument(help="What was exported: an .onnx or .pt2 file, or a module's folder.", show_default=False)
+        Path, typer.Argument(help="What was exported: an .onnx file, or the folder of a module.", show_default=False)
     ],
     model: Model,
     architecture: ArchitectureFile = None,
@@ -53,7 +53,11 @@ def verifier(file: Path) -> Any:
         raise ExportError(f"{file} does not exist")
     if file.is_dir():
         return exporters.verify_module
-    known = {".onnx": exporters.verify_onnx, ".pt2": exporters.verify_program}
-    if file.suffix not in known:
-        raise ExportError(f"{file} is neither a folder nor an .onnx or .pt2 file")
-    return known[file.suffix]
+    if file.suffix == ".onnx":
+        return exporters.verify_onnx
+    if file.suffix == ".pt2":
+        raise ExportError(
+            f"{file} can't be verified safely: loading a .pt2 file may run what its author put into it. It was "
+            "compared when it was exported; export again, or verify an ONNX file or a module's folder"
+        )
+    raise ExportError(f"{file} is neither an .onnx file nor a module's folder")

@@ -38,6 +38,6 @@ class TensorBatches:
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         count = len(self.inputs)
         order = torch.randperm(count) if self.shuffle else torch.arange(count)
-        for chosen in order.split(self.size):
+        for chosen in torch.split(order, self.size):
             chosen = chosen.to(self.inputs.device)
             yield self.inputs[chosen], self.targets[chosen]

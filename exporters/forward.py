@@ -1,0 +1,207 @@
+"""The body of a generated `forward`: a graph as straight code with few names.
+
+A value that is used once, by the very next node, is written inside it, so that the order of evaluation stays the graph's.
+A value that takes over from one that isn't needed any more takes over its name too, as people write it: `x = f(x)`. It
+also frees the memory of the old one.
+"""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import fx
+
+from fxnas.errors import ExportError
+from fxnas.exporters.classes import Classes
+from fxnas.exporters.expressions import AUGMENTED, Expressions, Source
+from fxnas.exporters.identifiers import Scope, is_plain
+from fxnas.exporters.layout import Layout, find
+from fxnas.exporters.literals import Unwritable, literal
+
+_WIDTH = 100
+_INLINE = 72  # longer expressions get a name
+_NUMBERS = ("size", "dim", "numel", "shape", "ndim", "device", "dtype", "stride", "item", "ndimension", "nelement")
+
+
+@dataclass(frozen=True)
+class Forward:
+    """The code of a `forward`.
+
+    Attributes:
+        signature: its parameters, without `self`.
+        lines: its body, without indentation.
+        notes: what the user should know.
+    """
+
+    signature: str
+    lines: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def forward(root: fx.GraphModule, layout: Layout, classes: Classes, scope: Scope) -> Forward:
+    """Writes a graph as the body of a function.
+
+    Args:
+        root: the module of the graph.
+        layout: the expressions for its parts.
+        classes: collects the output classes.
+        scope: gives out local names.
+
+    Raises:
+        ExportError: a node can't be written.
+    """
+    return _Writer(root, layout, classes, scope).write()
+
+
+class _Writer:
+    def __init__(self, root: fx.GraphModule, layout: Layout, classes: Classes, scope: Scope) -> None:
+        self._root = root
+        self._layout = layout
+        self._scope = scope
+        self._nodes = list(root.graph.nodes)
+        self._expressions = Expressions(layout.module, self._attribute, classes, self._source)
+        self._sources: dict[fx.Node, Source] = {}
+        self._waiting: dict[fx.Node, set[fx.Node]] = {}  # written inside the next node -> the variables it reads
+        self._variables: dict[fx.Node, str] = {}  # in the order in which they were first bound
+        self._numbers: set[fx.Node] = set()
+        self._left = {node: len(node.users) for node in self._nodes}
+        self._parameters: list[str] = []
+        self._lines: list[str] = []
+        self._notes: list[str] = []
+
+    def write(self) -> Forward:
+        for node, following in zip(self._nodes, [*self._nodes[1:], None], strict=True):
+            try:
+                self._write(node, following)
+            except Unwritable as error:
+                raise ExportError(
+                    f"node {node.name!r} can't be written as Python source: {error}. Use functions of torch there, or "
+                    "export_onnx or export_program"
+                ) from error
+        return Forward(", ".join(self._parameters), tuple(self._lines), tuple(self._notes))
+
+    def _write(self, node: fx.Node, following: fx.Node | None) -> None:
+        if node.op == "placeholder":
+            self._parameter(node)
+            return
+        if node.op == "get_attr":
+            self._sources[node] = self._expressions.of(node)
+            return
+        source = self._expressions.of(node)
+        read = self._read(node)
+        if node.op == "output":
+            self._lines += source.lines("return ", _WIDTH)
+        elif not node.users or source.statement:
+            self._lines += source.lines("", _WIDTH)
+        elif node.target in AUGMENTED and self._dies(node, node.args[0]):
+            self._augment(node)
+        elif self._fits_inside(node, following, source):
+            self._sources[node], self._waiting[node] = source, read
+            return
+        else:
+            self._assign(node, source, read)
+        for value in read:
+            self._release(value)
+
+    def _parameter(self, node: fx.Node) -> None:
+        target = str(node.target)
+        stars, target = target[: len(target) - len(target.lstrip("*"))], target.lstrip("*")
+        if is_plain(target) and target != "self":
+            name = self._scope.take(target)
+        else:
+            name = self._scope.fresh(target)
+            self._notes.append(f"input {target!r} is called {name!r} in the source")
+        default = f"={literal(node.args[0])}" if node.args else ""
+        self._parameters.append(f"{stars}{name}{default}")
+        self._bind(node, name)
+
+    def _bind(self, node: fx.Node, name: str) -> None:
+        self._variables[node] = name
+        self._sources[node] = Source(name)
+
+    def _source(self, node: fx.Node) -> Source:
+        return self._sources[node]
+
+    def _attribute(self, path: str) -> str:
+        owner_path, _, name = path.rpartition(".")
+        value = find(self._root, path)
+        if isinstance(value, torch.nn.Module):
+            return self._layout.module(path)
+        if not isinstance(value, torch.Tensor):
+            return literal(value)
+        owner: Any = self._root if not owner_path else find(self._root, owner_path)
+        return self._layout.tensor(owner, name)
+
+    def _read(self, node: fx.Node) -> set[fx.Node]:
+        """The variables that the source of a node reads, those of what is written inside it included."""
+        read: set[fx.Node] = set()
+        for value in node.all_input_nodes:
+            read |= self._waiting.pop(value) if value in self._waiting else {value}
+            if value not in self._variables:
+                self._left[value] -= 1
+        return {value for value in read if value in self._variables}
+
+    def _dies(self, node: fx.Node, value: Any) -> bool:
+        return value in self._variables and self._left[value] == 1 and value in node.users.keys() | {value}
+
+    def _release(self, value: fx.Node) -> None:
+        self._left[value] -= 1
+
+    def _fits_inside(self, node: fx.Node, following: fx.Node | None, source: Source) -> bool:
+        if following is None or list(node.users) != [following] or len(source.text) > _INLINE:
+            return False
+        uses = 0
+
+        def count(value: fx.Node) -> fx.Node:
+            nonlocal uses
+            uses += value is node
+            return value
+
+        fx.map_arg((following.args, following.kwargs), count)
+        return uses == 1 and not (following.target in AUGMENTED and following.args[0] is node)
+
+    def _augment(self, node: fx.Node) -> None:
+        target: Any = node.args[0]
+        name = self._variables[target]
+        self._lines.append(f"{name} {AUGMENTED[node.target]} {self._expressions.argument(node.args[1])}")
+        self._bind(node, name)
+
+    def _assign(self, node: fx.Node, source: Source, read: set[fx.Node]) -> None:
+        if self._is_number(node):
+            self._numbers.add(node)
+        name = self._inherited(node, read) or self._scope.fresh(_hint(node))
+        self._lines += source.lines(f"{name} = ", _WIDTH)
+        self._bind(node, name)
+
+    def _inherited(self, node: fx.Node, read: set[fx.Node]) -> str | None:
+        """The name of the oldest value that this node is the last to read."""
+        for value, name in self._variables.items():
+            if value in read and self._left[value] == 1 and (value in self._numbers) is (node in self._numbers):
+                return name
+        return None
+
+    def _is_number(self, node: fx.Node) -> bool:
+        """Whether a value is a size or the like, going by what makes it; names only depend on it."""
+        if node.op == "call_method":
+            return node.target in _NUMBERS
+        if node.target is getattr:
+            return node.args[1] in _NUMBERS
+        inputs = node.all_input_nodes
+        known = getattr(node.target, "__module__", None) in ("_operator", "builtins", "math")
+        return known and bool(inputs) and all(value in self._numbers for value in inputs)
+
+
+def _hint(node: fx.Node) -> str:
+    """What a value may be called: the place of its module, the key it was read with, or what was done."""
+    match node.op:
+        case "call_module":
+            owner, _, name = str(node.target).rpartition(".")
+            return owner or name
+        case "call_method":
+            return str(node.target)
+    if node.target in (operator.getitem, getattr) and isinstance(node.args[1], str):
+        return node.args[1]
+    return getattr(node.target, "__name__", node.name)
