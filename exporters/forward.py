@@ -17,13 +17,20 @@ from torch import fx
 from fxnas.errors import ExportError
 from fxnas.exporters.classes import Classes
 from fxnas.exporters.expressions import AUGMENTED, Expressions, Source
+from fxnas.exporters.functions import BUILTINS
 from fxnas.exporters.identifiers import Scope, is_plain
 from fxnas.exporters.layout import Layout, find
 from fxnas.exporters.literals import Unwritable, literal
 
 _WIDTH = 100
 _INLINE = 72  # longer expressions get a name
+_IMPORTS = {
+    "torch": "import torch", "F": "import torch.nn.functional as F", "math": "import math",
+    "operator": "import operator", **{name: f"from builtins import {name}" for name in BUILTINS},
+}  # fmt: skip
 _NUMBERS = ("size", "dim", "numel", "shape", "ndim", "device", "dtype", "stride", "item", "ndimension", "nelement")
+
+Reads = dict[fx.Node, int]
 
 
 @dataclass(frozen=True)
@@ -61,21 +68,25 @@ class _Writer:
         self._root = root
         self._layout = layout
         self._scope = scope
-        self._nodes = list(root.graph.nodes)
         self._expressions = Expressions(layout.module, self._attribute, classes, self._source)
         self._sources: dict[fx.Node, Source] = {}
-        self._waiting: dict[fx.Node, set[fx.Node]] = {}  # written inside the next node -> the variables it reads
-        self._variables: dict[fx.Node, str] = {}  # in the order in which they were first bound
+        self._waiting: dict[fx.Node, Reads] = {}  # to be written inside the next node
+        self._variables: dict[fx.Node, str] = {}
+        self._order = {node: i for i, node in enumerate(root.graph.nodes)}
         self._numbers: set[fx.Node] = set()
-        self._left = {node: len(node.users) for node in self._nodes}
+        self._left = {node: len(node.users) for node in root.graph.nodes}  # users that are still to be written
         self._parameters: list[str] = []
         self._lines: list[str] = []
         self._notes: list[str] = []
 
     def write(self) -> Forward:
-        for node, following in zip(self._nodes, [*self._nodes[1:], None], strict=True):
+        if type(self._root.graph._codegen) is not fx.graph.CodeGen:
+            raise ExportError("the graph has a calling convention of its own; export a plain torch.fx.GraphModule")
+        steps = [node for node in self._root.graph.nodes if node.op not in ("placeholder", "get_attr")]
+        following = dict(zip(steps, steps[1:], strict=False))
+        for node in self._root.graph.nodes:
             try:
-                self._write(node, following)
+                self._write(node, following.get(node))
             except Unwritable as error:
                 raise ExportError(
                     f"node {node.name!r} can't be written as Python source: {error}. Use functions of torch there, or "
@@ -87,35 +98,44 @@ class _Writer:
         if node.op == "placeholder":
             self._parameter(node)
             return
-        if node.op == "get_attr":
-            self._sources[node] = self._expressions.of(node)
-            return
         source = self._expressions.of(node)
-        read = self._read(node)
+        if node.op == "get_attr":
+            self._sources[node] = source
+            return
+        reads = self._reads(node)
+        if self._fits_inside(node, following, source):
+            self._sources[node], self._waiting[node] = source, reads
+            return
+        self._emit(node, source, reads)
+        for value, count in reads.items():
+            self._left[value] -= count
+
+    def _emit(self, node: fx.Node, source: Source, reads: Reads) -> None:
         if node.op == "output":
             self._lines += source.lines("return ", _WIDTH)
+        elif node.target in AUGMENTED and self._dies(node.args[0], reads):
+            target: Any = node.args[0]
+            name = self._variables[target]
+            self._lines.append(f"{name} {AUGMENTED[node.target]} {self._expressions.argument(node.args[1])}")
+            self._bind(node, name)
         elif not node.users or source.statement:
             self._lines += source.lines("", _WIDTH)
-        elif node.target in AUGMENTED and self._dies(node, node.args[0]):
-            self._augment(node)
-        elif self._fits_inside(node, following, source):
-            self._sources[node], self._waiting[node] = source, read
-            return
         else:
-            self._assign(node, source, read)
-        for value in read:
-            self._release(value)
+            self._assign(node, source, reads)
 
     def _parameter(self, node: fx.Node) -> None:
-        target = str(node.target)
-        stars, target = target[: len(target) - len(target.lstrip("*"))], target.lstrip("*")
-        if is_plain(target) and target != "self":
-            name = self._scope.take(target)
-        else:
-            name = self._scope.fresh(target)
-            self._notes.append(f"input {target!r} is called {name!r} in the source")
+        target = str(node.target).lstrip("*")
+        stars = str(node.target)[: len(str(node.target)) - len(target)]
+        usable = is_plain(target) and target != "self"
+        name = self._scope.take(target) if usable else self._scope.fresh(target)
         default = f"={literal(node.args[0])}" if node.args else ""
         self._parameters.append(f"{stars}{name}{default}")
+        if not usable:
+            self._notes.append(f"input {target!r} is called {name!r} in the source")
+        if name in _IMPORTS:  # the body needs this name for what it means everywhere
+            shadowing = name
+            name = self._scope.fresh(f"{shadowing}_input")
+            self._lines += [f"{name} = {shadowing}", _IMPORTS[shadowing]]
         self._bind(node, name)
 
     def _bind(self, node: fx.Node, name: str) -> None:
@@ -135,20 +155,18 @@ class _Writer:
         owner: Any = self._root if not owner_path else find(self._root, owner_path)
         return self._layout.tensor(owner, name)
 
-    def _read(self, node: fx.Node) -> set[fx.Node]:
-        """The variables that the source of a node reads, those of what is written inside it included."""
-        read: set[fx.Node] = set()
+    def _reads(self, node: fx.Node) -> Reads:
+        """How often the source of a node reads variables, counting what is written inside it."""
+        reads: Reads = {}
         for value in node.all_input_nodes:
-            read |= self._waiting.pop(value) if value in self._waiting else {value}
-            if value not in self._variables:
-                self._left[value] -= 1
-        return {value for value in read if value in self._variables}
+            inner = self._waiting.pop(value, {value: 1} if value in self._variables else {})
+            for variable, count in inner.items():
+                reads[variable] = reads.get(variable, 0) + count
+        return reads
 
-    def _dies(self, node: fx.Node, value: Any) -> bool:
-        return value in self._variables and self._left[value] == 1 and value in node.users.keys() | {value}
-
-    def _release(self, value: fx.Node) -> None:
-        self._left[value] -= 1
+    def _dies(self, value: Any, reads: Reads) -> bool:
+        """Whether a variable is read here for the last time."""
+        return isinstance(value, fx.Node) and value in self._variables and self._left[value] == reads[value]
 
     def _fits_inside(self, node: fx.Node, following: fx.Node | None, source: Source) -> bool:
         if following is None or list(node.users) != [following] or len(source.text) > _INLINE:
@@ -163,25 +181,18 @@ class _Writer:
         fx.map_arg((following.args, following.kwargs), count)
         return uses == 1 and not (following.target in AUGMENTED and following.args[0] is node)
 
-    def _augment(self, node: fx.Node) -> None:
-        target: Any = node.args[0]
-        name = self._variables[target]
-        self._lines.append(f"{name} {AUGMENTED[node.target]} {self._expressions.argument(node.args[1])}")
-        self._bind(node, name)
-
-    def _assign(self, node: fx.Node, source: Source, read: set[fx.Node]) -> None:
+    def _assign(self, node: fx.Node, source: Source, reads: Reads) -> None:
         if self._is_number(node):
             self._numbers.add(node)
-        name = self._inherited(node, read) or self._scope.fresh(_hint(node))
+        name = self._inherited(node, reads) or self._scope.fresh(_hint(node))
         self._lines += source.lines(f"{name} = ", _WIDTH)
         self._bind(node, name)
 
-    def _inherited(self, node: fx.Node, read: set[fx.Node]) -> str | None:
-        """The name of the oldest value that this node is the last to read."""
-        for value, name in self._variables.items():
-            if value in read and self._left[value] == 1 and (value in self._numbers) is (node in self._numbers):
-                return name
-        return None
+    def _inherited(self, node: fx.Node, reads: Reads) -> str | None:
+        """The name of the oldest value of the same sort that is read here for the last time."""
+        number = node in self._numbers
+        dying = [value for value in reads if self._dies(value, reads) and (value in self._numbers) is number]
+        return self._variables[min(dying, key=self._order.__getitem__)] if dying else None
 
     def _is_number(self, node: fx.Node) -> bool:
         """Whether a value is a size or the like, going by what makes it; names only depend on it."""

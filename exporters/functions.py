@@ -18,11 +18,12 @@ _NAMESPACES: tuple[tuple[str, Any], ...] = (
     ("F", F), ("torch", torch), ("torch.linalg", torch.linalg), ("torch.fft", torch.fft),
     ("torch.special", torch.special), ("torch.Tensor", torch.Tensor), ("math", math), ("operator", operator),
 )  # fmt: skip
-_BUILTINS = (
+BUILTINS = (
     "abs", "all", "any", "bool", "complex", "dict", "divmod", "enumerate", "float", "getattr", "hasattr", "int",
     "isinstance", "iter", "len", "list", "max", "min", "next", "pow", "range", "reversed", "round", "set", "setattr",
     "slice", "sorted", "str", "sum", "tuple", "zip",
 )  # fmt: skip
+"""Python's own functions that a graph may call."""
 _HOMES = ("torch._C", "torch.functional", "torch.nn", "torch.amp", "torch._ops", "torch.autograd.grad_mode")
 _NEVER = frozenset({"torch.compile", "torch.load", "torch.save"})  # they touch files or code
 
@@ -39,7 +40,7 @@ def public_name(function: Any) -> str | None:
 @cache
 def _index() -> dict[int, str]:
     """Names by identity; an earlier namespace, and a name without underscore, goes first."""
-    names: dict[int, str] = {id(getattr(builtins, name)): name for name in _BUILTINS}
+    names: dict[int, str] = {id(getattr(builtins, name)): name for name in BUILTINS}
     for private in (False, True):
         for prefix, space in _NAMESPACES:
             for name, value in _functions(space):

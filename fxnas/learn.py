@@ -303,7 +303,8 @@ class Learner:
         keys = ", ".join(repr(key) for key in self.steering.choices)
         return TraceError(
             f"{step.record.frame or 'forward'}: this can't become a graph, since {problem} "
-            f"(choices that Python sees: {keys}); let the branch depend on fewer optional inputs, or merge them before branching"
+            f"(choices that Python sees: {keys}); let the branch depend on fewer optional inputs, or merge them before "
+            "branching"
         )
 
 

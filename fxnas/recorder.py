@@ -1,19 +1,16 @@
 """Recording: run `forward` once, and write down every torch-level call.
 
 Python runs as it is, with real control flow: None is None, sizes are numbers, `isinstance` works. A `TorchFunctionMode`
-sees each call of the torch API; leaf modules (those of torch.nn that hold no choice) are one record each. LayerChoice
-runs *all* its candidates, each under its own guard; InputChoice gives one of the values that the tracer asks for.
+sees each call of the torch API; leaf modules (those of torch.nn that hold no choice) are one record each.
 """
 
 from __future__ import annotations
 
 import operator
-import os
-import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import torch
@@ -22,35 +19,19 @@ from torch._subclasses.fake_tensor import FakeTensor, unset_fake_temporarily
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
-from fxnas import ops
+from fxnas.bindings import Bindings
 from fxnas.calls import EFFECTS, RANDOM, READS, attribute_name, describe, written_arguments
 from fxnas.choice import Choice
-from fxnas.conditions import ALWAYS, Condition, all_of, chosen
+from fxnas.conditions import ALWAYS, Condition
 from fxnas.errors import TraceError
+from fxnas.locations import location
 from fxnas.modules import ModulePaths
-from fxnas.nn import InputChoice, LayerChoice
-from fxnas.recording import Attribute, Constant, Dim, DimFloat, Expression, Op, Record, size_of
+from fxnas.recording import Attribute, Constant, Dim, DimFloat, Expression, Op, Record, Where, size_of
 from fxnas.tree import map_leaves
 
-TORCH_FOLDER = os.path.dirname(torch.__file__) + os.sep
-_HERE = os.path.dirname(__file__) + os.sep
-FRONT_END = {
-    _HERE + name
-    for name in ("recorder.py", "runs.py", "trace.py", "nn.py", "containers.py", "recording.py", "forwarding.py")
-}
 
-
-class OpaqueOutput(TraceError):
+class _OpaqueOutput(TraceError):
     """The output holds an object that is neither a tensor nor a structure of tensors."""
-
-
-@dataclass(slots=True)
-class _Option:
-    """What one candidate returned: its leaves, their structure, and what they stood for when it had run."""
-
-    leaves: list[Any]
-    spec: Any
-    lowered: list[Any]
 
 
 class Recorder(TorchFunctionMode):
@@ -60,10 +41,8 @@ class Recorder(TorchFunctionMode):
         paths: the names of the model's modules.
         names: the paths of the model's tensors by identity.
         choices: the choice of each key.
-        batch: the batch size of the example inputs, or None for static sizes. Sizes that are multiples of it are kept
-        as
-            expressions.
-        decisions: decisions that Python sees, for the keys that are steered; others follow `base_decision`.
+        batch: the batch size of the inputs, or None for static sizes. Its multiples are kept as expressions.
+        decisions: the decisions that Python sees, for the keys that are steered; the others follow their default.
     """
 
     def __init__(
@@ -80,53 +59,20 @@ class Recorder(TorchFunctionMode):
         self.masks_read: dict[str, None] = {}
         self.recording = False
         self.guard: Condition = ALWAYS
-        self._record_of: dict[int, Record] = {}
-        self._kept: list[Any] = []  # keeps every tensor alive, so that identities stay unique
-        self._undo: list[tuple[int, Record | None]] = []
-        self._storages: dict[int, tuple[int, ...]] = {}  # address → numbers of the storages that it may stand for
-        self._n_storages = 0
-        self._outside: set[int] = set()  # storages that live longer than the run: of inputs and of the model
-        self._known: dict[int, tuple[str, ...]] = {}  # tensors with known values → keys of the masks they came from
+        self.bindings = Bindings()
+        self.known: dict[int, tuple[str, ...]] = {}  # tensors with known values → keys of the masks they came from
         self._odd_sizes: set[int] = set()
         self._devices: dict[torch.device, Record | Attribute | Constant] = {}
         self._autocast = torch.is_autocast_enabled("cpu")
 
     # -- values and their records
 
-    def bind(self, tensor: Tensor, record: Record) -> None:
-        """From here on `tensor` stands for the value of `record`."""
-        self._undo.append((id(tensor), self._record_of.get(id(tensor))))
-        self._record_of[id(tensor)] = record
-        self._kept.append(tensor)
-        record.storages = self.storages(tensor)
-        record.meta = {"shape": tuple(tensor.shape), "dtype": tensor.dtype}
-
-    def storages(self, tensor: Tensor) -> tuple[int, ...]:
-        """Numbers of the storages that `tensor` may share."""
-        address = _address(tensor)
-        if address is None:
-            return ()
-        self._kept.append(tensor)
-        if address not in self._storages:
-            self._storages[address] = (self._n_storages,)
-            self._n_storages += 1
-        return self._storages[address]
-
-    def mark_outside(self, tensor: Tensor) -> None:
-        """A write to this tensor is an effect that others can see."""
-        self._outside.update(self.storages(tensor))
-
-    def _share(self, tensor: Tensor, values: list[Tensor]) -> None:
-        """`tensor` may be any of `values`: an in-place write to it is a write to them."""
-        address = _address(tensor)
-        if address is not None:
-            self._storages[address] = tuple(dict.fromkeys(s for value in values for s in self.storages(value)))
-
     def lower(self, value: Any) -> Any:
         """A record's argument for a Python value of the run."""
-        return map_leaves(self._lower_leaf, value)
+        return map_leaves(self.lower_leaf, value)
 
-    def _lower_leaf(self, value: Any) -> Any:
+    def lower_leaf(self, value: Any) -> Any:
+        """As `lower`, for a value that is no container."""
         if isinstance(value, Tensor):
             return self._lower_tensor(value)
         if isinstance(value, Dim | DimFloat):
@@ -140,15 +86,15 @@ class Recorder(TorchFunctionMode):
         return value
 
     def _lower_tensor(self, tensor: Tensor) -> Record | Attribute | Constant:
-        record = self._record_of.get(id(tensor))
+        record = self.bindings.record_of(tensor)
         if record is not None:
             return record
         path = self.names.get(id(tensor))
         if path is not None:
             return Attribute(path)
-        if isinstance(tensor, FakeTensor) and id(tensor) not in self._known:
+        if isinstance(tensor, FakeTensor) and id(tensor) not in self.known:
             raise self.error("a tensor was made in a way that can't be recorded")
-        self._kept.append(tensor)
+        self.bindings.keep(tensor)
         return Constant(tensor)
 
     def lower_output(self, value: Any) -> Any:
@@ -165,22 +111,22 @@ class Recorder(TorchFunctionMode):
         if isinstance(value, Mapping):
             return {key: self.lower_output(item) for key, item in value.items()}
         if not isinstance(value, Tensor | bool | int | float | str | None):
-            raise OpaqueOutput(
+            raise _OpaqueOutput(
                 f"forward returns a {type(value).__name__}, which can't be part of a graph; "
                 "return tensors in tuples, lists, dicts or dataclasses"
             )
-        return self._lower_leaf(value)
+        return self.lower_leaf(value)
 
     def _lower_field(self, name: str, value: Any) -> Any:
         try:
             return self.lower_output(value)
-        except OpaqueOutput as problem:
+        except _OpaqueOutput as problem:
             warnings.warn(f"field {name!r} of the output is left out (None): {problem}", stacklevel=2)
             return None
 
     def emit(self, op: Op, target: Any, args: Any, kwargs: Any = None, output: Any = None) -> Record:
         """Appends a record and binds the tensors of `output` to it."""
-        where, frame = self._location()
+        where, frame = self.location()
         record = Record(op, target, self.lower(tuple(args)), self.lower(kwargs or {}), where, frame, self.guard)
         self.records.append(record)
         self.bind_output(output, record)
@@ -189,7 +135,7 @@ class Recorder(TorchFunctionMode):
     def bind_output(self, output: Any, record: Record) -> None:
         """Binds every tensor inside of `output`, through `getitem` and `getattr` records where it is nested."""
         if isinstance(output, Tensor):
-            self.bind(output, record)
+            self.bindings.bind(output, record)
         elif isinstance(output, tuple | list):
             self._bind_parts(record, operator.getitem, enumerate(output))
         elif isinstance(output, Mapping):
@@ -208,18 +154,12 @@ class Recorder(TorchFunctionMode):
 
     def error(self, problem: str, way_out: str = "") -> TraceError:
         """A TraceError that names the user's line."""
-        _, frame = self._location()
+        _, frame = self.location()
         return TraceError(f"{frame or 'the model'}: {problem}{'; ' + way_out if way_out else ''}")
 
-    def _location(self) -> tuple[tuple[tuple[int, int], ...], str | None]:
-        frame, where, user = sys._getframe(1), [], None
-        while frame is not None and frame.f_code is not run_forward.__code__:
-            name = frame.f_code.co_filename
-            if not name.startswith(TORCH_FOLDER) and name not in FRONT_END:
-                where.append((id(frame.f_code), frame.f_lasti))
-                user = user or f"{name}:{frame.f_lineno} in {frame.f_code.co_name}"
-            frame = frame.f_back  # type: ignore[assignment]
-        return tuple(where), user
+    def location(self) -> tuple[Where, str | None]:
+        """The place of the current call, and the user's line in words."""
+        return location(run_forward.__code__)
 
     # -- torch functions
 
@@ -270,16 +210,16 @@ class Recorder(TorchFunctionMode):
         record = self.emit(op, target, args, kwargs)
         self.bind_output(output, record)
         for tensor in mutated:
-            record.mutates += self.storages(tensor)
-            record.effect = record.effect or not self._outside.isdisjoint(record.mutates)
-            self._known.pop(id(tensor), None)
+            record.mutates += self.bindings.storages(tensor)
+            record.effect = record.effect or self.bindings.is_outside(record.mutates)
+            self.known.pop(id(tensor), None)
         if keys is not None:
             for leaf in pytree.tree_leaves(output):
-                self._known[id(leaf)] = keys
+                self.known[id(leaf)] = keys
         return output
 
     def _alias(self, tensor: Tensor) -> Tensor:
-        return tensor if id(tensor) in self._known else tensor.view_as(tensor)
+        return tensor if id(tensor) in self.known else tensor.view_as(tensor)
 
     def _check_autocast(self) -> None:
         if torch.is_autocast_enabled("cpu") != self._autocast:
@@ -289,14 +229,14 @@ class Recorder(TorchFunctionMode):
 
     def _mask_keys(self, name: str, tensors: list[Tensor], args: Any, kwargs: Any) -> tuple[str, ...] | None:
         """Keys of the masks a value was computed from, if everything it is computed from is known; else None."""
-        if name in RANDOM or not all(id(tensor) in self._known for tensor in tensors):
+        if name in RANDOM or not all(id(tensor) in self.known for tensor in tensors):
             return None
         if any(isinstance(leaf, Dim | DimFloat) for leaf in pytree.tree_leaves((args, kwargs))):
             return None
         device = kwargs.get("device")
         if not tensors and device is not None and torch.device(device).type != "cpu":
             return None
-        return tuple(dict.fromkeys(key for tensor in tensors for key in self._known[id(tensor)]))
+        return tuple(dict.fromkeys(key for tensor in tensors for key in self.known[id(tensor)]))
 
     def _read(self, function: Any, args: Any, kwargs: Any, keys: tuple[str, ...] | None) -> Any:
         if keys is None:
@@ -320,7 +260,7 @@ class Recorder(TorchFunctionMode):
         if name == "__get__" and attribute_name(function) == "device":
             self._devices[output] = self._lower_tensor(args[0])
             return output
-        if self.batch is None or id(args[0]) not in self._record_of:
+        if self.batch is None or self.bindings.record_of(args[0]) is None:
             return output
         if isinstance(output, torch.Size):
             return torch.Size(self._dims(args[0]))
@@ -334,7 +274,7 @@ class Recorder(TorchFunctionMode):
         return self._dims(args[0])[0] if name == "__len__" else output
 
     def _dims(self, tensor: Tensor) -> list[int]:
-        record = self._record_of[id(tensor)]
+        record = self.bindings.record_of(tensor)
         return [
             Dim(size, Expression(size_of, (record, i))) if self._follows_batch(size) else size
             for i, size in enumerate(map(int, tensor.shape))
@@ -348,11 +288,7 @@ class Recorder(TorchFunctionMode):
     # -- modules
 
     def call_module(self, original: Callable[..., Any], module: nn.Module, args: Any, kwargs: Any) -> Any:
-        """Stands in for `nn.Module.__call__` during the run."""
-        if isinstance(module, LayerChoice):
-            return self._layer_choice(module, args, kwargs)
-        if isinstance(module, InputChoice):
-            return self._input_choice(module, *args, **kwargs)
+        """Stands in for `nn.Module.__call__` during the run: a leaf becomes one record."""
         path = self.paths.modules.get(id(module))
         if path is None or not self.paths.is_leaf(module) or _has_modules((args, kwargs)):
             return original(module, *args, **kwargs)
@@ -365,174 +301,6 @@ class Recorder(TorchFunctionMode):
             return self._recorded("call_module", path, args, kwargs, output, tensors, mutated, None)
         finally:
             self.recording = True
-
-    # -- choices
-
-    def _layer_choice(self, module: LayerChoice, args: Any, kwargs: Any) -> Any:
-        choice, path = self._choice_of(module)
-        base, changes, outputs = self.guard, [], []
-        for i, candidate in enumerate(module.candidates()):
-            self.guard = all_of([base, chosen(choice.key, i, len(module), module.n_chosen)])
-            mark = len(self._undo)
-            outputs.append(self._option(candidate(*args, **kwargs)))
-            changes.append(self._rewind(mark))
-            self.guard = base
-        result = self._choose_outputs(module, choice, path, outputs)
-        self._merge_changes(choice, path, changes)
-        return (result, self._mask(module, choice, path)) if module.return_mask else result
-
-    def _option(self, output: Any) -> _Option:
-        leaves, spec = pytree.tree_flatten(output)
-        return _Option(leaves, spec, [self._lower_leaf(leaf) for leaf in leaves])
-
-    def _rewind(self, mark: int) -> dict[int, Record]:
-        """Undoes bindings of older tensors made since `mark`, and gives the newest ones back."""
-        changed: dict[int, Record] = {}
-        for identity, old in reversed(self._undo[mark:]):
-            if old is not None:
-                changed.setdefault(identity, self._record_of[identity])
-                self._record_of[identity] = old
-        return changed
-
-    def _merge_changes(self, choice: Choice, path: str, changes: list[dict[int, Record]]) -> None:
-        """A tensor that some candidates write to in place has, afterwards, the version of the chosen candidate."""
-        for identity in dict.fromkeys(identity for change in changes for identity in change):
-            if choice.n_chosen != 1:
-                raise self.error(
-                    f"candidates of choice {choice.key!r} write to their input in place while several may run",
-                    "make them out of place",
-                )
-            tensor = next(t for t in self._kept if id(t) == identity)
-            versions = [change.get(identity, self._record_of[identity]) for change in changes]
-            self.bind(tensor, self._choose_record(choice, path, versions, "sum"))
-
-    def _choose_outputs(
-        self, module: LayerChoice | InputChoice, choice: Choice, path: str, options: list[_Option]
-    ) -> Any:
-        first = options[0]
-        for i, option in enumerate(options):
-            if option.spec != first.spec:
-                raise self.error(
-                    f"candidates of choice {choice.key!r} return different structures: "
-                    f"{_label(choice, 0)} {first.spec}, {_label(choice, i)} {option.spec}"
-                )
-        width = len(first.leaves)
-        if width != 1 and choice.n_chosen != 1:
-            raise self.error(f"candidates of choice {choice.key!r} return several values, and several may run")
-        parts = [
-            self._choose_leaf(module, choice, path, [o.leaves[i] for o in options], [o.lowered[i] for o in options])
-            for i in range(width)
-        ]
-        return parts[0] if choice.n_chosen != 1 else pytree.tree_unflatten(parts, first.spec)
-
-    def _choose_leaf(
-        self, module: LayerChoice | InputChoice, choice: Choice, path: str, values: list[Any], lowered: list[Any]
-    ) -> Any:
-        if not all(isinstance(value, Tensor) for value in values):
-            if any(isinstance(value, Tensor) or value != values[0] for value in values):
-                raise self.error(f"candidates of choice {choice.key!r} return different kinds of values: {values}")
-            return values[0]
-        self._check_agreement(choice, values)
-        if module.reduction == "none":
-            return self._choose_list(choice, path, values, lowered)
-        record = self._choose_record(choice, path, lowered, module.reduction)
-        if choice.n_chosen == 0 or (choice.n_chosen is None and not self._decision(choice)):
-            return None
-        output = self._fresh(values, len(self._decision(choice)) if module.reduction == "concat" else 1)
-        self.bind(output, record)
-        return output
-
-    def _choose_list(self, choice: Choice, path: str, values: list[Any], lowered: list[Any]) -> list[Any]:
-        if choice.n_chosen is None:
-            # Which elements the list has is something that Python sees: the tracer asks for each in turn.
-            return [values[i] for i in self._decision(choice)]
-        record = self._choose_record(choice, path, lowered, "none")
-        outputs = [self._fresh(values) for _ in range(choice.n_chosen)]
-        for i, output in enumerate(outputs):
-            item = Record("call_function", operator.getitem, (record, i), {}, record.where, record.frame, self.guard)
-            self.records.append(item)
-            self.bind(output, item)
-        return outputs
-
-    def _choose_record(self, choice: Choice, path: str, options: Any, reduction: str) -> Record:
-        details = {
-            "key": choice.key,
-            "kind": choice.kind,
-            "candidates": choice.candidates,
-            "n_chosen": choice.n_chosen,
-            "reduction": reduction,
-        }
-        where, frame = self._location()
-        record = Record("choose", path, (tuple(options),), details, where, frame, self.guard)
-        self.records.append(record)
-        return record
-
-    def _mask(self, module: LayerChoice | InputChoice, choice: Choice, path: str) -> Tensor:
-        record = self._choose_record(choice, path, (), "mask")
-        record.kwargs["device"] = self._input_device()
-        self.recording = False
-        with unset_fake_temporarily():
-            value = ops.mask(self._decision(choice), len(module))
-        self.recording = True
-        self.bind(value, record)
-        self._known[id(value)] = (choice.key,)
-        return value
-
-    def _input_device(self) -> Expression | None:
-        given = next((r for r in self.records if r.op == "placeholder" and "shape" in r.meta), None)
-        return None if given is None else Expression(getattr, (given, "device"))
-
-    def _check_agreement(self, choice: Choice, values: list[Tensor]) -> None:
-        first = values[0]
-        for i, value in enumerate(values):
-            if value.shape != first.shape or value.dtype != first.dtype:
-                raise self.error(
-                    f"candidates of choice {choice.key!r} disagree: {_label(choice, 0)} gives {self._shape(first)}, "
-                    f"{_label(choice, i)} gives {self._shape(value)}",
-                    "every candidate has to give the same shape and dtype",
-                )
-
-    def _shape(self, tensor: Tensor) -> str:
-        sizes = [
-            f"batch*{s // self.batch}" if self.batch and s % self.batch == 0 else str(s) for s in map(int, tensor.shape)
-        ]
-        return f"{tensor.dtype} [{', '.join(sizes)}]".replace("batch*1,", "batch,").replace("torch.", "")
-
-    def _input_choice(self, module: InputChoice, inputs: Any) -> Any:
-        choice, path = self._choice_of(module)
-        result = self._choose_outputs(module, choice, path, [self._option(value) for value in module.ordered(inputs)])
-        return (result, self._mask(module, choice, path)) if module.return_mask else result
-
-    def _choice_of(self, module: LayerChoice | InputChoice) -> tuple[Choice, str]:
-        path = self.paths.modules.get(id(module))
-        if path is None:
-            raise self.error("a choice has to be registered in the model (an attribute made in __init__)")
-        return self.choices[self.paths.keys[id(module)]], path
-
-    def _decision(self, choice: Choice) -> tuple[int, ...]:
-        return self.decisions.get(choice.key, choice.default)
-
-    def _fresh(self, values: list[Tensor], copies: int = 1) -> Tensor:
-        """A tensor with the form of the values (dimension 1 repeated `copies` times) and an identity of its own."""
-        self.recording = False
-        try:
-            with torch.no_grad():
-                output = torch.empty_like(values[0]) if copies == 1 else torch.cat([values[0]] * copies, dim=1)
-        finally:
-            self.recording = True
-        self._share(output, values)
-        return output
-
-
-def _label(choice: Choice, i: int) -> str:
-    return f"candidate {choice.candidates[i]!r}" if choice.candidates[i] else f"candidate {i}"
-
-
-def _address(tensor: Tensor) -> int | None:
-    try:
-        return int(tensor.untyped_storage()._cdata)
-    except (NotImplementedError, RuntimeError):  # sparse and nested tensors have no storage of their own
-        return None
 
 
 def _has_modules(tree: Any) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import threading
-import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -16,11 +15,13 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils import _pytree as pytree
 
 from fxnas.choice import Choice
+from fxnas.choice_recorder import ChoiceRecorder
 from fxnas.conditions import TRAINING_KEY
 from fxnas.errors import TraceError
 from fxnas.inputs import signature_of
+from fxnas.locations import line_of
 from fxnas.modules import ModulePaths, join, walk
-from fxnas.recorder import FRONT_END, TORCH_FOLDER, Recorder, intercept_modules, run_forward
+from fxnas.recorder import Recorder, intercept_modules, run_forward
 from fxnas.recording import Record, Recording
 
 FAKE_BATCH = 1009  # a prime that no layer width is a multiple of: such sizes come from the batch
@@ -78,7 +79,7 @@ class Runner:
         return recording
 
     def _failure(self, error: Exception) -> TraceError:
-        text = f"{_user_line(error) or type(self.model).__name__}: forward fails with {type(error).__name__}: {error}"
+        text = f"{line_of(error) or type(self.model).__name__}: forward fails with {type(error).__name__}: {error}"
         if self.example_batch not in (None, _REAL_BATCH) and self._runs_at_example_batch():
             text += (
                 f"; it runs at the example's batch size {self.example_batch} but not at another: "
@@ -98,7 +99,7 @@ class Runner:
         batch = None if self.example_batch is None else (FAKE_BATCH if fake else _REAL_BATCH)
         stand_ins = self._tensors(fake)
         names = {id(s.tensor): s.path for s in reversed(stand_ins)}
-        recorder = Recorder(self.paths, names, self.choices, batch, decisions)
+        recorder = ChoiceRecorder(self.paths, names, self.choices, batch, decisions)
         reads: list[bool] = []
         with ExitStack() as stack:
             stack.enter_context(_LOCK)
@@ -108,7 +109,7 @@ class Runner:
             stack.enter_context(self._fakes if fake else torch.random.fork_rng(devices=[]))
             for stand_in in stand_ins:
                 stand_in.table[stand_in.name] = stand_in.tensor
-                recorder.mark_outside(stand_in.tensor)
+                recorder.bindings.mark_outside(stand_in.tensor)
             args, kwargs = self._inputs(recorder, batch, fake)
             with recorder:
                 recorder.recording = True
@@ -149,7 +150,7 @@ class Runner:
         for name, record in zip(bound.arguments, records, strict=True):
             made = pytree.tree_map_only(Tensor, lambda tensor: self._tensor(tensor, batch, fake), bound.arguments[name])
             recorder.bind_output(made, record)
-            pytree.tree_map_only(Tensor, recorder.mark_outside, made)
+            pytree.tree_map_only(Tensor, recorder.bindings.mark_outside, made)
             bound.arguments[name] = made
         return bound.args, bound.kwargs
 
@@ -198,27 +199,21 @@ def batch_size(example: Any) -> int | None:
     return next(sizes, None)
 
 
-def _user_line(error: BaseException) -> str | None:
-    """The user's innermost line in the traceback of an error."""
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if not frame.filename.startswith(TORCH_FOLDER) and frame.filename not in FRONT_END:
-            return f"{frame.filename}:{frame.lineno} in {frame.name}"
-    return None
-
-
 @contextmanager
 def _unchanged(model: nn.Module) -> Iterator[None]:
     """Whatever the run assigns to modules is taken back afterwards."""
     modules = [module for _, module in walk(model)]
-    saved = [(dict(m.__dict__), dict(m._parameters), dict(m._buffers), dict(m._modules)) for m in modules]
-    plain = [v for m in modules for v in m.__dict__.values() if type(v) in (dict, list, set)]
+    saved: list[tuple[dict[str, Any], ...]] = [
+        (dict(m.__dict__), dict(m._parameters), dict(m._buffers), dict(m._modules)) for m in modules
+    ]
+    plain: list[Any] = [v for m in modules for v in m.__dict__.values() if type(v) in (dict, list, set)]
     copies = [copy.copy(value) for value in plain]
     try:
         yield
     finally:
         for value, content in zip(plain, copies, strict=True):
             value.clear()
-            value.extend(content) if isinstance(value, list) else value.update(content)
+            getattr(value, "extend" if isinstance(value, list) else "update")(content)
         for module, tables in zip(modules, saved, strict=True):
             own: tuple[dict[str, Any], ...] = (module.__dict__, module._parameters, module._buffers, module._modules)
             for table, content in zip(own, tables, strict=True):

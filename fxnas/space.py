@@ -125,13 +125,11 @@ class SearchSpace(Mapping[str, Choice]):
             ArchitectureError: as `check`.
         """
         start = self.canonical(architecture)
-        found: dict[Architecture, None] = {}
-        for key, decision in start.items():
-            choice = self._choices[key]
-            for other in subsets.adjacent(len(choice.candidates), choice.n_chosen, decision):
-                found[self._canonical({**start, key: other})] = None
-        found.pop(start, None)
-        return list(found)
+        return [
+            self._canonical({**start, key: other})
+            for key, decision in start.items()
+            for other in subsets.adjacent(len(self[key].candidates), self[key].n_chosen, decision)
+        ]
 
     def encode(self, architecture: Mapping[str, Sequence[int]]) -> list[int]:
         """One integer for every choice, in order: the number of its decision, -1 where it is not active.

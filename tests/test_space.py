@@ -126,6 +126,16 @@ class TestSize:
         nothing = negate(present("skip", 3, None))
         assert SearchSpace([inputs("skip", 3, None), layer("instead", 4, nothing)]).size == 7 + 4
 
+    def test_a_condition_that_comes_to_speak_of_all_inputs_at_once(self) -> None:
+        """Once `z` is 1, "(input 0 and x) or (input 1 and x and z)" reads "any input and x"."""
+        x, z = chosen("x", 0, 2, 1), chosen("z", 1, 2, 1)
+        first, second = chosen("in", 0, 2, None), chosen("in", 1, 2, None)
+        last = any_of([all_of([first, x]), all_of([second, x, z])])
+        space = SearchSpace([layer("z", 2), inputs("in", 2, None), layer("x", 2), layer("last", 3, last)])
+        without_z = (4 * 2 - 2) + 2 * 3
+        with_z = (4 * 2 - 3) + 3 * 3
+        assert space.size == without_z + with_z
+
     def test_a_condition_over_an_inactive_choice_is_not_met(self) -> None:
         """`c` is written to depend on `b` alone, which plays no role itself where `a` is 1."""
         space = SearchSpace([layer("a", 2), layer("b", 2, chosen("a", 0, 2, 1)), layer("c", 3, chosen("b", 0, 2, 1))])

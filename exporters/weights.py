@@ -1,0 +1,74 @@
+"""The tensors of a network in a safetensors file, each once under its first name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor, fx, nn
+
+from fxnas.errors import ExportError
+from fxnas.exporters.layout import unique_modules
+
+_AS_REAL = (torch.complex128, torch.complex32)  # not known to safetensors: a last dimension of two holds both parts
+
+
+def named_tensors(root: nn.Module) -> dict[str, Tensor]:
+    """Parameters and buffers (also those that a state dict leaves out) by name; tied ones under their first name only."""
+    names = _paths(root)
+    found: dict[int, tuple[str, Tensor]] = {}
+    for module in unique_modules(root):
+        plain = module.__dict__.items() if id(module) in names and type(module) in (nn.Module, type(root)) else ()
+        for name, tensor in (*module._parameters.items(), *module._buffers.items(), *plain):
+            if isinstance(tensor, Tensor):
+                path = names[id(module)]
+                found.setdefault(id(tensor), (f"{path}.{name}" if path else name, tensor))
+    return dict(found.values())
+
+
+def strides(root: nn.Module) -> dict[str, tuple[int, ...]]:
+    """The memory layout of tensors that aren't contiguous but dense (channels last), since it decides which kernels run."""
+    found = {}
+    for name, tensor in named_tensors(root).items():
+        dense = torch.empty_like(tensor).stride() == tensor.stride()  # empty_like keeps a layout only if it is dense
+        if not tensor.is_contiguous() and dense:
+            found[name] = tensor.stride()
+    return found
+
+
+def stored_as_real(tensor: Tensor) -> bool:
+    """Whether a complex tensor is stored as pairs of real numbers."""
+    return tensor.dtype in _AS_REAL
+
+
+def save_weights(root: fx.GraphModule, path: Path) -> None:
+    """Writes the tensors of a network.
+
+    Raises:
+        ExportError: a tensor has a layout or dtype that can't be stored.
+    """
+    tensors = {name: _storable(name, tensor) for name, tensor in named_tensors(root).items()}
+    try:
+        save_file(tensors, path)
+    except (SafetensorError, KeyError, ValueError, TypeError) as error:
+        raise ExportError(f"the weights can't be stored: {error}") from error
+
+
+def _storable(name: str, tensor: Tensor) -> Tensor:
+    if tensor.layout is not torch.strided or tensor.is_quantized:
+        raise ExportError(f"the tensor {name!r} is sparse or quantized and can't be stored as safetensors")
+    if stored_as_real(tensor):
+        tensor = torch.view_as_real(tensor.resolve_conj())
+    return tensor.detach().resolve_conj().resolve_neg().to("cpu", copy=True, memory_format=torch.contiguous_format)
+
+
+def _paths(root: nn.Module, path: str = "") -> dict[int, str]:
+    """The first path of each module."""
+    found = {id(root): path}
+    for name, child in root._modules.items():
+        if child is not None:
+            for key, inner in _paths(child, f"{path}.{name}" if path else name).items():
+                found.setdefault(key, inner)
+    return found
