@@ -51,13 +51,17 @@ def check_graph_module(module: object) -> fx.GraphModule:
 def _check_graph(module: fx.GraphModule) -> None:
     for path, part in _modules(module):
         if _of_fxnas(type(part)):
-            raise ExportError(f"module {path!r} is a {type(part).__name__} of fxnas, the graph isn't materialized; {_WAY_OUT}")
+            raise ExportError(
+                f"module {path!r} is a {type(part).__name__} of fxnas, the graph isn't materialized; {_WAY_OUT}"
+            )
     for node in module.graph.nodes:
         if not isinstance(node.target, str) and _of_fxnas(node.target):
             key = node.kwargs.get("key")
             choice = f" (key {shown(key)})" if key is not None else ""
             name = getattr(node.target, "__name__", shown(node.target))
-            raise ExportError(f"node {node.name!r} calls {name} of fxnas{choice}, the graph isn't materialized; {_WAY_OUT}")
+            raise ExportError(
+                f"node {node.name!r} calls {name} of fxnas{choice}, the graph isn't materialized; {_WAY_OUT}"
+            )
 
 
 def _of_fxnas(thing: Any) -> bool:

@@ -56,10 +56,14 @@ class Classes:
 
 def _source(kind: Any, name: str) -> str:
     if hasattr(kind, "_fields"):
-        lines = [_field(field, field in kind._field_defaults, kind._field_defaults.get(field)) for field in kind._fields]
+        lines = [
+            _field(field, field in kind._field_defaults, kind._field_defaults.get(field)) for field in kind._fields
+        ]
         return "\n".join([f"class {name}(NamedTuple):", *lines])
     lines = [_dataclass_field(field) for field in dataclasses.fields(kind) if field.init]
-    methods = _METHODS.rstrip() if issubclass(kind, dict) else ""  # Hugging Face's outputs are read like dicts and tuples
+    methods = (
+        _METHODS.rstrip() if issubclass(kind, dict) else ""
+    )  # Hugging Face's outputs are read like dicts and tuples
     return "\n".join(["@dataclass", f"class {name}:", *lines]) + ("\n" + methods if methods else "")
 
 

@@ -54,7 +54,11 @@ class _Writer:
             raise ExportError(f"the network itself can't be written: {error}") from error
         self._fill(self._root)
         modules = unique_modules(self._root)
-        self._lines += [*_ties(modules, self._layout), *_frozen(self._root, self._layout), *_flags(modules, self._layout)]
+        self._lines += [
+            *_ties(modules, self._layout),
+            *_frozen(self._root, self._layout),
+            *_flags(modules, self._layout),
+        ]
         return Construction(self._layout, tuple(self._lines))
 
     def _built(self) -> Iterator[int]:
@@ -104,11 +108,11 @@ class _Writer:
         if kind == "module":
             return "nn.Module()"
         children = [
-            (name, self._creation(f"{expression}[{int(name) if kind == 'list' else repr(name)}]", child))
+            (name, self._creation(f"{expression}[{int(name) if kind == 'list' else literal(name)}]", child))
             for name, child in module._modules.items()
             if child is not None
         ]
-        parts = [source if kind == "list" else f"{name!r}: {source}" for name, source in children]
+        parts = [source if kind == "list" else f"{literal(name)}: {source}" for name, source in children]
         opening, closing = ("nn.ModuleList([", "])") if kind == "list" else ("nn.ModuleDict({", "})")
         line = f"{opening}{', '.join(parts)}{closing}"
         if len(line) < _WIDTH - 20:
@@ -118,7 +122,7 @@ class _Writer:
     def _parameter(self, owner: nn.Module, name: str, parameter: nn.Parameter | None) -> str:
         expression = self._layout.tensor(owner, name)
         if parameter is None:
-            return f"{self._layout.modules[id(owner)]}.register_parameter({name!r}, None)"
+            return f"{self._layout.modules[id(owner)]}.register_parameter({literal(name)}, None)"
         fixed = "" if parameter.is_floating_point() or parameter.is_complex() else ", requires_grad=False"
         return f"{expression} = nn.Parameter({_empty(parameter)}{fixed})"
 
@@ -126,7 +130,7 @@ class _Writer:
         kept = name in owner._buffers and name not in owner._non_persistent_buffers_set
         content = "None" if buffer is None else _empty(buffer)
         persistent = "" if kept else ", persistent=False"
-        return f"{self._layout.modules[id(owner)]}.register_buffer({name!r}, {content}{persistent})"
+        return f"{self._layout.modules[id(owner)]}.register_buffer({literal(name)}, {content}{persistent})"
 
 
 def _empty(tensor: Tensor) -> str:
@@ -185,7 +189,11 @@ def _frozen(module: nn.Module, layout: Layout) -> Iterator[str]:
         yield f"{layout.modules[id(module)]}.requires_grad_(False)"
         return
     for name, parameter in module._parameters.items():
-        if parameter is not None and not parameter.requires_grad and (parameter.is_floating_point() or parameter.is_complex()):
+        if (
+            parameter is not None
+            and not parameter.requires_grad
+            and (parameter.is_floating_point() or parameter.is_complex())
+        ):
             yield f"{layout.tensor(module, name)}.requires_grad_(False)"
     for child in module._modules.values():
         if child is not None:

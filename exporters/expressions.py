@@ -136,7 +136,7 @@ class Expressions:
 
     def _method(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Source:
         owner, rest = self._operand(args[0]), args[1:]
-        head = f"{owner}.{name}" if is_plain(name) else f"getattr({owner}, {name!r})"
+        head = f"{owner}.{name}" if is_plain(name) else f"getattr({owner}, {literal(name)})"
         return self._call(head, rest, kwargs)
 
     def _function(self, target: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Source:

@@ -79,10 +79,14 @@ def read_inputs(module: nn.Module, example_inputs: Any, given_names: Sequence[st
     constants = {called[path]: leaf for path, leaf in found if not isinstance(leaf, Tensor)}
     for name, value in constants.items():
         if not isinstance(value, _CONSTANTS):
-            raise ExportError(f"input {name!r} is {shown(value)}: neither a tensor nor a constant; give tensors in dicts, tuples or lists")
+            raise ExportError(
+                f"input {name!r} is {shown(value)}: neither a tensor nor a constant; give tensors in dicts, tuples or lists"
+            )
     if not tensors:
         raise ExportError("the example inputs hold no tensor")
-    given = tuple(name for name, _ in tensors) if given_names is None else checked_names(given_names, len(tensors), "input")
+    given = (
+        tuple(name for name, _ in tensors) if given_names is None else checked_names(given_names, len(tensors), "input")
+    )
     return TensorInputs(bound, given, tuple(leaf for _, leaf in tensors), constants)
 
 

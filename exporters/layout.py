@@ -8,6 +8,7 @@ from typing import Any, Literal
 from torch import nn
 
 from fxnas.exporters.identifiers import is_plain
+from fxnas.exporters.literals import literal
 
 Kind = Literal["module", "list", "dict"]
 
@@ -58,13 +59,15 @@ class Layout:
         if kind == "list":
             return f"{expression}[{int(name)}]"
         if kind == "dict":
-            return f"{expression}[{name!r}]"
-        return f"{expression}.get_submodule({name!r})" if _is_added(name) else _member(expression, "_modules", name)
+            return f"{expression}[{literal(name)}]"
+        return (
+            f"{expression}.get_submodule({literal(name)})" if _is_added(name) else _member(expression, "_modules", name)
+        )
 
     def assignment(self, parent: nn.Module, name: str, source: str) -> str:
         """The line that puts a child into a plain module."""
         if _is_added(name):
-            return f"{self.modules[id(parent)]}.add_module({name!r}, {source})"
+            return f"{self.modules[id(parent)]}.add_module({literal(name)}, {source})"
         return f"{_member(self.modules[id(parent)], '_modules', name)} = {source}"
 
     def tensor(self, owner: nn.Module, name: str) -> str:
@@ -80,7 +83,7 @@ class Layout:
 
 
 def _member(owner: str, table: str, name: str) -> str:
-    return f"{owner}.{name}" if _is_attribute(name) else f"{owner}.{table}[{name!r}]"
+    return f"{owner}.{name}" if _is_attribute(name) else f"{owner}.{table}[{literal(name)}]"
 
 
 def _is_added(name: str) -> bool:

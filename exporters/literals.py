@@ -76,6 +76,12 @@ def _float(value: float) -> str:
     return float.__repr__(value) if math.isfinite(value) else f'float("{float.__repr__(value)}")'
 
 
+def _text(value: str) -> str:
+    """With double quotes, where Python's own form can be put between them as it is."""
+    form = str.__repr__(value)
+    return f'"{form[1:-1]}"' if form.startswith("'") and '"' not in form else form
+
+
 def _complex(value: complex) -> str:
     return f"complex({_float(value.real)}, {_float(value.imag)})"
 
@@ -92,7 +98,7 @@ _SCALARS: tuple[tuple[Any, Callable[[Any], str]], ...] = (
     (int, int.__repr__),  # subclasses lose their own __repr__
     (float, _float),
     (complex, _complex),
-    (str, str.__repr__),
+    (str, _text),
     (bytes, bytes.__repr__),
     (torch.dtype, _attribute),
     (torch.layout, _attribute),

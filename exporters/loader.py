@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from fxnas.exporters.literals import literal
+
 _CHECK = '''
 def load(device="cpu"):
     """Builds the network and gives it the exported weights.
@@ -81,7 +83,7 @@ def loader(*, strides: Mapping[str, tuple[int, ...]], as_real: bool, recurrent: 
         as_real: some complex tensors are stored as pairs of real numbers.
         recurrent: the network has LSTM, GRU or RNN modules.
     """
-    table = "".join(f"    {name!r}: {tuple(stride)!r},\n" for name, stride in strides.items())
+    table = "".join(f"    {literal(name)}: {literal(tuple(stride))},\n" for name, stride in strides.items())
     head = f"\nSTRIDES = {{  # tensors that aren't laid out row by row\n{table}}}\n\n" if strides else ""
     parts = [_CHECK, _AS_REAL * as_real, _STRIDES * bool(strides), _PLACE, _RECURRENT * recurrent]
     return head + "".join(parts)

@@ -27,8 +27,6 @@ from fxnas.exporters.running import evaluating
 from fxnas.exporters.trials import compare_runs
 
 
-
-
 def export_onnx(
     module: nn.Module,
     example_inputs: Any,

@@ -173,10 +173,14 @@ def _check_external(tensor: onnx.TensorProto, folder: Path) -> None:
     location = entries["location"]
     file = folder / location
     if not location or location != Path(location).name or "\\" in location or file.is_symlink() or not file.is_file():
-        raise ExportError(f"tensor {shown(tensor.name)} lies in {shown(location)}: external weights must be a plain file in the folder of the model")
+        raise ExportError(
+            f"tensor {shown(tensor.name)} lies in {shown(location)}: external weights must be a plain file in the folder of the model"
+        )
     try:
         end = int(entries.get("offset", 0)) + int(entries.get("length", 0))
     except ValueError as error:
         raise ExportError(f"tensor {shown(tensor.name)} has an offset or length that is no number") from error
     if end > file.stat().st_size:
-        raise ExportError(f"tensor {shown(tensor.name)} ends at byte {end} of {location!r}, which has {file.stat().st_size}; it is truncated")
+        raise ExportError(
+            f"tensor {shown(tensor.name)} ends at byte {end} of {location!r}, which has {file.stat().st_size}; it is truncated"
+        )

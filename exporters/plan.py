@@ -94,7 +94,9 @@ def make_plan(
     outputs = named_outputs(output)
     if not outputs:
         raise ExportError(f"{type(module).__name__} returns no tensor, but {shown(output)}")
-    names = _apart(outputs, inputs.names) if output_names is None else checked_names(output_names, len(outputs), "output")
+    names = (
+        _apart(outputs, inputs.names) if output_names is None else checked_names(output_names, len(outputs), "output")
+    )
     if set(names) & set(inputs.names):
         raise ExportError(f"{sorted(set(names) & set(inputs.names))[0]!r} is the name of an input and of an output")
     dynamic = dynamic_batch and inputs.batch_size is not None

@@ -75,7 +75,9 @@ def export_program(
             plan = replace(plan, notes=(TRAINING, *plan.notes))
         exported, notes = _exported(plan)
         described, fingerprint = architecture_of(module, architecture)
-        extra = {"fxnas.json": json.dumps({"fxnas": __version__, "architecture": described, "fingerprint": fingerprint})}
+        extra = {
+            "fxnas.json": json.dumps({"fxnas": __version__, "architecture": described, "fingerprint": fingerprint})
+        }
         with atomic_path(final) as temporary:
             _save(exported, temporary, extra)
             found = compare_runs(module, plan.inputs, plan.names, _runner(plan, temporary), dynamic=plan.dynamic)

@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 from fxnas.exporters.literals import Unwritable, literal
 
-_OF_MODULE = frozenset(nn.Module().__dict__)  # tables of nn.Module, the flag `training` among them: looked at one by one
+_OF_MODULE = frozenset(
+    nn.Module().__dict__
+)  # tables of nn.Module, the flag `training` among them: looked at one by one
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks")
 
 
@@ -40,7 +42,10 @@ def repairs(made: nn.Module, wanted: nn.Module, path: tuple[str, ...] = ()) -> t
     if type(made) is not type(wanted):
         raise Unwritable(f"the class{place} is {type(wanted).__name__}, the constructor makes {type(made).__name__}")
     check_plain(wanted, place)
-    for what, ours, theirs in (("parameters", *_shapes("_parameters", made, wanted)), ("buffers", *_shapes("_buffers", made, wanted))):
+    for what, ours, theirs in (
+        ("parameters", *_shapes("_parameters", made, wanted)),
+        ("buffers", *_shapes("_buffers", made, wanted)),
+    ):
         if ours != theirs:
             raise Unwritable(f"the {what}{place} are {theirs}, the constructor makes {ours}")
     if made._non_persistent_buffers_set != wanted._non_persistent_buffers_set:
@@ -65,7 +70,9 @@ def check_plain(module: nn.Module, place: str = "") -> None:
     """
     for table in _HOOKS:
         if module.__dict__.get(table):
-            raise Unwritable(f"hooks are registered{place} ({table.strip('_').replace('_', ' ')}); remove them before export")
+            raise Unwritable(
+                f"hooks are registered{place} ({table.strip('_').replace('_', ' ')}); remove them before export"
+            )
     own = [name for name in module.__dict__ if name not in _OF_MODULE and callable(getattr(type(module), name, None))]
     if own:
         raise Unwritable(f"the method {own[0]!r}{place} was replaced")
@@ -96,7 +103,11 @@ def _attributes(made: nn.Module, wanted: nn.Module, path: tuple[str, ...], place
 
 def _is_cache(value: Any) -> bool:
     """Lists of tensors (an LSTM's flat weights) only repeat what the parameters are."""
-    return isinstance(value, list) and all(isinstance(item, Tensor | weakref.ref) or item is None for item in value) and bool(value)
+    return (
+        isinstance(value, list)
+        and all(isinstance(item, Tensor | weakref.ref) or item is None for item in value)
+        and bool(value)
+    )
 
 
 def _same(ours: Any, theirs: Any) -> bool:

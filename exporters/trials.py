@@ -38,13 +38,12 @@ def compare_runs(
         ExportError: an output differs, or was nothing but zeros whatever was tried.
     """
     found: list[Difference] = []
-    sizes: dict[int, None] = {}
+    sizes: list[int] = []
     runs = 0
-    for size, tensors in _trials(module, inputs, dynamic):
-        if runs >= _planned(inputs, dynamic) and not _undecided(found):
-            break
+    generator = torch.Generator().manual_seed(0)
+    for size, tensors in _with_more(module, inputs, dynamic, generator, lambda: bool(_undecided(found))):
         found += _one(module, inputs, names, exported, size, tensors)
-        sizes.update({} if size is None else {size: None})
+        sizes += [size] if size is not None and size not in sizes else []
         runs += 1
     undecided = _undecided(found)
     if undecided:
@@ -72,23 +71,27 @@ def check_batch(module: nn.Module, inputs: TensorInputs) -> None:
         ) from error
 
 
-def _sizes(inputs: TensorInputs, dynamic: bool) -> list[int | None]:
+def trials(module: nn.Module, inputs: TensorInputs, dynamic: bool, generator: Generator) -> Iterator[Trial]:
+    """Inputs to compare on: the example itself, then others like it, at other batch sizes where these are legal.
+
+    Yields:
+        The batch size (None where no input has a batch) and the tensors.
+    """
     size = inputs.batch_size
-    if not dynamic or size is None:
-        return [size, size]
-    return list(dict.fromkeys((size, other_batch_size(size), 1)))
+    yield size, list(inputs.tensors)
+    others = [size, size] if not dynamic or size is None else dict.fromkeys((size, other_batch_size(size), 1))
+    for other in others:
+        yield other, _legal(module, inputs, drawn(inputs, other, generator), generator)
 
 
-def _planned(inputs: TensorInputs, dynamic: bool) -> int:
-    return 1 + len(_sizes(inputs, dynamic))
-
-
-def _trials(module: nn.Module, inputs: TensorInputs, dynamic: bool) -> Iterator[Trial]:
-    """The example itself, then other inputs of each size, then more of the example's size."""
-    generator = torch.Generator().manual_seed(0)
-    yield inputs.batch_size, list(inputs.tensors)
-    for size in (*_sizes(inputs, dynamic), *[inputs.batch_size] * _MORE):
-        yield size, _legal(module, inputs, drawn(inputs, size, generator), generator)
+def _with_more(
+    module: nn.Module, inputs: TensorInputs, dynamic: bool, generator: Generator, wanted: Callable[[], bool]
+) -> Iterator[Trial]:
+    yield from trials(module, inputs, dynamic, generator)
+    for _ in range(_MORE):
+        if wanted():
+            size = inputs.batch_size
+            yield size, _legal(module, inputs, drawn(inputs, size, generator), generator)
 
 
 def _legal(module: nn.Module, inputs: TensorInputs, rows: list[Tensor], generator: Generator) -> list[Tensor]:

@@ -7,13 +7,15 @@ them as dictionary keys costs nothing, however large the shared expression behin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import ClassVar, Literal
+import hashlib
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from typing import Any, ClassVar, Literal
 from weakref import WeakValueDictionary
 
 Decisions = Mapping[str, tuple[int, ...]]
 Kind = Literal["true", "false", "atom", "not", "all", "any"]
 
+_DEPTH = 4  # of the text; what lies deeper is left out
 _SMALL = 16  # a simplification compares terms pairwise; larger expressions are kept as they are
 
 
@@ -46,21 +48,25 @@ class Atom:
 class Condition:
     """An interned boolean expression. Build it with `chosen`, `present`, `all_of`, `any_of`, `negate`."""
 
-    __slots__ = ("__weakref__", "_keys", "atom", "kind", "terms")
+    __slots__ = ("__weakref__", "_keys", "_order", "atom", "kind", "terms")
     _interned: ClassVar[WeakValueDictionary[object, Condition]] = WeakValueDictionary()
 
     kind: Kind
     atom: Atom | None
     terms: tuple[Condition, ...]
     _keys: tuple[str, ...] | None
+    _order: tuple[object, ...]
 
     @classmethod
     def _make(cls, kind: Kind, atom: Atom | None = None, terms: tuple[Condition, ...] = ()) -> Condition:
-        identity = (kind, atom.identity if atom else None, frozenset(map(id, terms)))
+        # Terms are sorted by what they are, so that an expression does not depend on what was built before.
+        terms = tuple(sorted(terms, key=lambda term: term._order))
+        identity = (kind, atom.identity if atom else None, tuple(map(id, terms)))
         found = cls._interned.get(identity)
         if found is None:
             found = object.__new__(cls)
             found.kind, found.atom, found.terms, found._keys = kind, atom, terms, None
+            found._order = _order(kind, atom, terms)
             cls._interned[identity] = found
         return found
 
@@ -68,13 +74,35 @@ class Condition:
         raise TypeError("build conditions with chosen, present, all_of, any_of and negate")
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (_rebuild, (self.kind, self.atom.identity if self.atom else None, self.terms))
+        places: dict[Condition, int] = {}
+        parts: list[tuple[Kind, object, tuple[int, ...]]] = []
+        for part in self._parts(places):
+            atom = part.atom.identity if part.atom else None
+            parts.append((part.kind, atom, tuple(places[term] for term in part.terms)))
+            places[part] = len(places)
+        return (_rebuild, (tuple(parts),))
 
     def __copy__(self) -> Condition:
         return self
 
     def __deepcopy__(self, memo: object) -> Condition:
         return self
+
+    def _parts(self, done: Container[Condition]) -> Iterator[Condition]:
+        """This condition and what it is made of, terms first, without recursion, but for what is done already.
+
+        Whatever is yielded has to be in `done` before the next one is asked for.
+        """
+        stack = [self]
+        while stack:
+            condition = stack[-1]
+            missing = [term for term in condition.terms if term not in done]
+            if missing and condition not in done:
+                stack.extend(missing)
+                continue
+            stack.pop()
+            if condition not in done:
+                yield condition
 
     def holds(self, decisions: Decisions, memo: dict[Condition, bool] | None = None) -> bool:
         """The truth value under `decisions`, which must have every key of `keys`.
@@ -84,10 +112,9 @@ class Condition:
             memo: pass one dictionary to several calls under the same decisions to share work between them.
         """
         memo = {} if memo is None else memo
-        value = memo.get(self)
-        if value is None:
-            value = memo[self] = self._evaluate(decisions, memo)
-        return value
+        for part in self._parts(memo):
+            memo[part] = part._evaluate(decisions, memo)
+        return memo[self]
 
     def _evaluate(self, decisions: Decisions, memo: dict[Condition, bool]) -> bool:
         match self.kind:
@@ -95,11 +122,11 @@ class Condition:
                 assert self.atom is not None
                 return self.atom.holds(decisions)
             case "not":
-                return not self.terms[0].holds(decisions, memo)
+                return not memo[self.terms[0]]
             case "all":
-                return all(term.holds(decisions, memo) for term in self.terms)
+                return all(memo[term] for term in self.terms)
             case "any":
-                return any(term.holds(decisions, memo) for term in self.terms)
+                return any(memo[term] for term in self.terms)
         return self.kind == "true"
 
     def substitute(
@@ -107,10 +134,9 @@ class Condition:
     ) -> Condition:
         """The condition with every atom for which `value_of` knows a value replaced by it."""
         memo = {} if memo is None else memo
-        found = memo.get(self)
-        if found is None:
-            found = memo[self] = self._substitute(value_of, memo)
-        return found
+        for part in self._parts(memo):
+            memo[part] = part._substitute(value_of, memo)
+        return memo[self]
 
     def _substitute(self, value_of: Callable[[Atom], bool | None], memo: dict[Condition, Condition]) -> Condition:
         if self.kind == "atom":
@@ -119,7 +145,7 @@ class Condition:
             return self if value is None else (ALWAYS if value else NEVER)
         if self.kind in ("true", "false"):
             return self
-        terms = [term.substitute(value_of, memo) for term in self.terms]
+        terms = [memo[term] for term in self.terms]
         if self.kind == "not":
             return negate(terms[0])
         return all_of(terms) if self.kind == "all" else any_of(terms)
@@ -150,28 +176,44 @@ class Condition:
         return self._keys
 
     def __str__(self) -> str:
+        return self._text(_DEPTH)
+
+    def _text(self, depth: int) -> str:
         match self.kind:
             case "atom":
                 return str(self.atom)
-            case "not":
-                return f"not ({self.terms[0]})"
-            case "all" | "any":
-                word = " and " if self.kind == "all" else " or "
-                return word.join(f"({term})" if term.kind in ("all", "any") else str(term) for term in self.terms)
-        return "always" if self.kind == "true" else "never"
+            case "true" | "false":
+                return "always" if self.kind == "true" else "never"
+        if not depth:
+            return "…"
+        parts = [term._text(depth - 1) for term in self.terms]
+        if self.kind == "not":
+            return f"not ({parts[0]})"
+        word = " and " if self.kind == "all" else " or "
+        nested = [term.kind in ("all", "any") for term in self.terms]
+        return word.join(f"({text})" if inside else text for text, inside in zip(parts, nested, strict=True))
 
     def __repr__(self) -> str:
         return f"<Condition {self}>"
+
+
+def _order(kind: Kind, atom: Atom | None, terms: tuple[Condition, ...]) -> tuple[object, ...]:
+    """Sorts atoms by name, then everything else by a digest of its content."""
+    if atom is not None:
+        return (0, atom.key, -1 if atom.candidate is None else atom.candidate, str(atom.identity))
+    digest = hashlib.blake2b(repr((kind, *(term._order for term in terms))).encode(), digest_size=12).hexdigest()
+    return (1, digest, 0, "")
 
 
 ALWAYS = Condition._make("true")
 NEVER = Condition._make("false")
 
 
-def _rebuild(
-    kind: Kind, identity: tuple[str, int | None, int, int | None] | None, terms: tuple[Condition, ...]
-) -> Condition:
-    return Condition._make(kind, Atom(*identity) if identity else None, terms)
+def _rebuild(parts: Iterable[tuple[Kind, Any, tuple[int, ...]]]) -> Condition:
+    made: list[Condition] = []
+    for kind, identity, terms in parts:
+        made.append(Condition._make(kind, Atom(*identity) if identity else None, tuple(made[i] for i in terms)))
+    return made[-1]
 
 
 def chosen(key: str, candidate: int, count: int, n_chosen: int | None) -> Condition:

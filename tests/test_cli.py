@@ -189,6 +189,11 @@ class TestExport:
         assert wrong.code == 1
         assert "ExportError" in wrong.err
 
+    @pytest.mark.parametrize(("flags", "batch"), [((), "batch"), (("--fixed-batch",), 2)])
+    def test_the_batch_is_dynamic_unless_fixed(self, cli: Cli, flags: tuple[str, ...], batch: str | int) -> None:
+        (read,) = cli("export", "net.py:Net", *INPUT, "-o", "net.onnx", "--json", *flags).json["inputs"]
+        assert read["shape"] == [batch, 4]
+
     def test_a_program_is_exported_but_not_loaded_again(self, cli: Cli, architecture: str) -> None:
         of = ("net.py:Net", *INPUT, "-a", architecture)
         assert cli("export", *of, "-f", "pt2", "-o", "net.pt2", "--json").json["parameters"] == 40

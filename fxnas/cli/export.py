@@ -42,7 +42,8 @@ def export(
     """
     module, graph, example = load_traced(model, inputs, fixed_batch=fixed_batch)
     child = load_child(graph, module, architecture, weights)
-    report = exporter(format)(child, example, output)
+    options = {} if format is Format.module else {"dynamic_batch": not fixed_batch}
+    report = exporter(format)(child, example, output, **options)
     if json:
         console.print_json(report.to_json())
     else:

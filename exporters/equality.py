@@ -1,0 +1,104 @@
+"""Whether two modules are the same in all that a user can see: weights, flags, and outputs bit for bit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fxnas.errors import ExportError
+from fxnas.exporters.compare import Difference, describe, difference, same_bits
+from fxnas.exporters.inputs import TensorInputs
+from fxnas.exporters.outputs import Outputs, tensor_leaves
+from fxnas.exporters.report import Comparison
+from fxnas.exporters.running import run
+from fxnas.exporters.trials import trials
+
+
+def check_same_module(wanted: nn.Module, loaded: nn.Module) -> None:
+    """Checks state dict, buffers outside of it, frozen parameters and train/eval flags.
+
+    Raises:
+        ExportError: something differs.
+    """
+    ours, theirs = wanted.state_dict(), loaded.state_dict()
+    if list(ours) != list(theirs):
+        raise ExportError(f"the exported network has the state dict {list(theirs)}, expected {list(ours)}")
+    ours, theirs = ({**dict(m.named_buffers()), **m.state_dict()} for m in (wanted, loaded))
+    for name, tensor in ours.items():
+        other = theirs.get(name)
+        if other is None or not same_bits(tensor, other) or (_dense(tensor) and tensor.stride() != other.stride()):
+            found = "missing" if other is None else describe(other)
+            raise ExportError(f"the tensor {name!r} is {found} or has other values, expected {describe(tensor)}")
+    for what, read in (("requires_grad", _requires_grad), ("training", _training)):
+        mine, other_flags = read(wanted), read(loaded)
+        wrong = [name for name, flag in mine.items() if other_flags.get(name) is not flag]
+        if wrong:
+            raise ExportError(
+                f"{wrong[0] or 'the network'!r} has {what}={other_flags.get(wrong[0])}, expected {mine[wrong[0]]}"
+            )
+
+
+def compare_exactly(wanted: nn.Module, loaded: nn.Module, inputs: TensorInputs, names: Sequence[str]) -> Comparison:
+    """Runs both modules, as they are, on the example, on other inputs and at other batch sizes.
+
+    Batch sizes at which the wanted module fails are left out.
+
+    Raises:
+        ExportError: an output isn't equal bit for bit.
+    """
+    found: list[Difference] = []
+    sizes: list[int] = []
+    runs = 0
+    generator = torch.Generator().manual_seed(0)
+    for size, tensors in trials(wanted, inputs, inputs.batch_size is not None, generator):
+        try:
+            output = run(wanted, inputs, tensors)
+        except Exception:  # a batch size or value that isn't meant for this network
+            continue
+        found += _one(wanted, loaded, inputs, names, output, tensors)
+        sizes += [size] if size is not None and size not in sizes else []
+        runs += 1
+    return Comparison(tuple(found), runs, tuple(sizes))
+
+
+def _one(
+    wanted: nn.Module,
+    loaded: nn.Module,
+    inputs: TensorInputs,
+    names: Sequence[str],
+    output: Any,
+    tensors: Sequence[Tensor],
+) -> list[Difference]:
+    try:
+        actual = tensor_leaves(run(loaded, inputs, tensors))
+    except Exception as error:
+        raise ExportError(f"the exported network fails where the graph runs: {error}") from error
+    reference = tensor_leaves(output)
+    if len(actual) != len(reference):
+        raise ExportError(f"the exported network has {len(actual)} outputs, expected {len(reference)}")
+    again: Outputs = {}
+    found = []
+    for name, mine, other in zip(names, reference, actual, strict=True):
+        delta = difference(name, mine, other)
+        if not same_bits(mine, other):
+            again = again or dict(zip(names, tensor_leaves(run(wanted, inputs, tensors)), strict=True))
+            repeatable = same_bits(mine, again[name])  # some GPU kernels add up in a random order
+            if repeatable or not delta.within:
+                raise ExportError(f"the exported network doesn't compute what the graph computes: {delta}")
+        found.append(delta)
+    return found
+
+
+def _dense(tensor: Tensor) -> bool:
+    return torch.empty_like(tensor).stride() == tensor.stride()
+
+
+def _requires_grad(module: nn.Module) -> dict[str, bool]:
+    return {name: parameter.requires_grad for name, parameter in module.named_parameters(remove_duplicate=False)}
+
+
+def _training(module: nn.Module) -> dict[str, bool]:
+    return {name: part.training for name, part in module.named_modules(remove_duplicate=False)}
