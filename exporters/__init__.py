@@ -1,7 +1,7 @@
 """Writing networks to files that were loaded again, run and compared before they are handed out.
 
-An exporter takes a materialized network: one without choices left open. It writes under a temporary name, checks what it
-wrote, and renames. A failure raises `ExportError` and leaves nothing behind.
+An exporter takes a materialized network: one without choices left open. It writes under a temporary name, checks what
+it wrote, and renames. A failure raises `ExportError` and leaves nothing behind.
 """
 
 from importlib import import_module

@@ -1,8 +1,8 @@
 """When two runs computed the same: bit for bit, or within the tolerance that a dtype allows.
 
 The tolerance is relative to the largest value of an output: max|Δ| ≤ k·eps·max|reference| with k = 64, or 8 for the
-16-bit dtypes. Where a network amplifies rounding beyond that, the float64 result decides: an output may be at most twice
-as far from it as eager's own. Element-wise relative errors mean nothing near zero, so none are used.
+16-bit dtypes. Where a network amplifies rounding beyond that, the float64 result decides: an output may be at most
+twice as far from it as eager's own. Element-wise relative errors mean nothing near zero, so none are used.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The body of a generated `__init__`: the modules, then ties, frozen parameters and train/eval flags where they matter."""
+"""The body of a generated `__init__`: modules, ties, and where they matter frozen parameters and train/eval flags."""
 
 from __future__ import annotations
 
@@ -120,11 +120,10 @@ class _Writer:
         return "\n".join([opening, *(f"    {part}," for part in parts), closing])
 
     def _parameter(self, owner: nn.Module, name: str, parameter: nn.Parameter | None) -> str:
-        expression = self._layout.tensor(owner, name)
         if parameter is None:
             return f"{self._layout.modules[id(owner)]}.register_parameter({literal(name)}, None)"
         fixed = "" if parameter.is_floating_point() or parameter.is_complex() else ", requires_grad=False"
-        return f"{expression} = nn.Parameter({_empty(parameter)}{fixed})"
+        return self._layout.parameter_assignment(owner, name, f"nn.Parameter({_empty(parameter)}{fixed})")
 
     def _buffer(self, owner: nn.Module, name: str, buffer: Tensor | None) -> str:
         kept = name in owner._buffers and name not in owner._non_persistent_buffers_set
@@ -139,7 +138,7 @@ def _empty(tensor: Tensor) -> str:
 
 
 def _constructor_calls(root: fx.GraphModule) -> dict[int, tuple[Call, tuple[Repair, ...]]]:
-    """The constructor calls of all modules that the graph calls, and of others of torch.nn where there are such calls."""
+    """The constructor calls of all modules that the graph calls, and of others where there is one."""
     calls: dict[int, tuple[Call, tuple[Repair, ...]]] = {}
     inside: set[int] = set()
     for node in root.graph.find_nodes(op="call_module"):
@@ -164,8 +163,8 @@ def _constructor(module: nn.Module, path: str) -> tuple[Call, tuple[Repair, ...]
         return constructor(module)
     except Unwritable as error:
         raise ExportError(
-            f"module {path!r} ({type(module).__qualname__}) can't be written as Python source: {error}. Let fxnas trace "
-            "into it, replace it by a module of torch.nn, or use export_onnx or export_program"
+            f"module {path!r} ({type(module).__qualname__}) can't be written as Python source: {error}. Let fxnas "
+            "trace into it, replace it by a module of torch.nn, or use export_onnx or export_program"
         ) from error
 
 
@@ -178,7 +177,8 @@ def _ties(modules: list[nn.Module], layout: Layout) -> Iterator[str]:
                 continue
             expression = layout.tensor(module, name)
             if first.setdefault(id(tensor), expression) != expression:
-                yield f"{expression} = {first[id(tensor)]}"
+                assign = layout.parameter_assignment if name in module._parameters else layout.buffer_assignment
+                yield assign(module, name, first[id(tensor)])
 
 
 def _frozen(module: nn.Module, layout: Layout) -> Iterator[str]:

@@ -14,13 +14,14 @@ from fxnas.exporters.functions import public_name
 from fxnas.exporters.identifiers import is_plain
 from fxnas.exporters.literals import Unwritable, literal, subscript
 
-_BINARY: dict[Any, str] = {
+BINARY: dict[Any, str] = {
     operator.add: "+", operator.sub: "-", operator.mul: "*", operator.truediv: "/", operator.floordiv: "//",
     operator.mod: "%", operator.pow: "**", operator.matmul: "@", operator.and_: "&", operator.or_: "|",
     operator.xor: "^", operator.lshift: "<<", operator.rshift: ">>", operator.lt: "<", operator.le: "<=",
     operator.gt: ">", operator.ge: ">=", operator.eq: "==", operator.ne: "!=", operator.is_: "is",
     operator.is_not: "is not",
 }  # fmt: skip
+"""Functions that are operators between two values."""
 _UNARY: dict[Any, str] = {operator.neg: "-", operator.invert: "~", operator.pos: "+", operator.not_: "not "}
 AUGMENTED: dict[Any, str] = {
     operator.iadd: "+=", operator.isub: "-=", operator.imul: "*=", operator.itruediv: "/=", operator.ifloordiv: "//=",
@@ -157,8 +158,8 @@ class Expressions:
         match args:
             case (one,) if target in _UNARY:
                 return Source(f"{_UNARY[target]}{self._operand(one)}", compound=True)
-            case (left, right) if target in _BINARY:
-                return Source(f"{self._side(left)} {_BINARY[target]} {self._side(right)}", compound=True)
+            case (left, right) if target in BINARY:
+                return Source(f"{self._side(left)} {BINARY[target]} {self._side(right)}", compound=True)
             case (owner, index) if target is operator.getitem:
                 return Source(f"{self._operand(owner)}[{subscript(index, self._leaf)}]")
             case (owner, str() as name) if target is getattr and is_plain(name):

@@ -1,12 +1,13 @@
 """The body of a generated `forward`: a graph as straight code with few names.
 
-A value that is used once, by the very next node, is written inside it, so that the order of evaluation stays the graph's.
-A value that takes over from one that isn't needed any more takes over its name too, as people write it: `x = f(x)`. It
-also frees the memory of the old one.
+A value that is used once, by the very next node, is written inside it, so that the order of evaluation stays the
+graph's. A value that takes over from one that isn't needed any more takes over its name too, as people write it:
+`x = f(x)`. It also frees the memory of the old one.
 """
 
 from __future__ import annotations
 
+import itertools
 import operator
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ from torch import fx
 
 from fxnas.errors import ExportError
 from fxnas.exporters.classes import Classes
-from fxnas.exporters.expressions import AUGMENTED, Expressions, Source
+from fxnas.exporters.expressions import AUGMENTED, BINARY, Expressions, Source
 from fxnas.exporters.functions import BUILTINS
 from fxnas.exporters.identifiers import Scope, is_plain
 from fxnas.exporters.layout import Layout, find
@@ -29,8 +30,20 @@ _IMPORTS = {
     "operator": "import operator", **{name: f"from builtins import {name}" for name in BUILTINS},
 }  # fmt: skip
 _NUMBERS = ("size", "dim", "numel", "shape", "ndim", "device", "dtype", "stride", "item", "ndimension", "nelement")
+_GENERIC = ("x", "input", "inputs")  # other arguments keep their names to themselves
 
-Reads = dict[fx.Node, int]
+
+@dataclass(frozen=True)
+class _Reads:
+    """What a piece of source reads.
+
+    Attributes:
+        counts: how many nodes in it read each variable.
+        heirs: the variables whose name its value may take over: those of the first argument, or of an operator's sides.
+    """
+
+    counts: dict[fx.Node, int]
+    heirs: tuple[fx.Node, ...]
 
 
 @dataclass(frozen=True)
@@ -70,7 +83,7 @@ class _Writer:
         self._scope = scope
         self._expressions = Expressions(layout.module, self._attribute, classes, self._source)
         self._sources: dict[fx.Node, Source] = {}
-        self._waiting: dict[fx.Node, Reads] = {}  # to be written inside the next node
+        self._waiting: dict[fx.Node, _Reads] = {}  # to be written inside the next node
         self._variables: dict[fx.Node, str] = {}
         self._order = {node: i for i, node in enumerate(root.graph.nodes)}
         self._numbers: set[fx.Node] = set()
@@ -83,7 +96,7 @@ class _Writer:
         if type(self._root.graph._codegen) is not fx.graph.CodeGen:
             raise ExportError("the graph has a calling convention of its own; export a plain torch.fx.GraphModule")
         steps = [node for node in self._root.graph.nodes if node.op not in ("placeholder", "get_attr")]
-        following = dict(zip(steps, steps[1:], strict=False))
+        following = dict(itertools.pairwise(steps))
         for node in self._root.graph.nodes:
             try:
                 self._write(node, following.get(node))
@@ -107,10 +120,10 @@ class _Writer:
             self._sources[node], self._waiting[node] = source, reads
             return
         self._emit(node, source, reads)
-        for value, count in reads.items():
+        for value, count in reads.counts.items():
             self._left[value] -= count
 
-    def _emit(self, node: fx.Node, source: Source, reads: Reads) -> None:
+    def _emit(self, node: fx.Node, source: Source, reads: _Reads) -> None:
         if node.op == "output":
             self._lines += source.lines("return ", _WIDTH)
         elif node.target in AUGMENTED and self._dies(node.args[0], reads):
@@ -155,21 +168,26 @@ class _Writer:
         owner: Any = self._root if not owner_path else find(self._root, owner_path)
         return self._layout.tensor(owner, name)
 
-    def _reads(self, node: fx.Node) -> Reads:
-        """How often the source of a node reads variables, counting what is written inside it."""
-        reads: Reads = {}
+    def _reads(self, node: fx.Node) -> _Reads:
+        """What the source of a node reads, counting what is written inside it."""
+        counts: dict[fx.Node, int] = {}
+        heirs: tuple[fx.Node, ...] = ()
+        ancestors = _ancestors(node)
         for value in node.all_input_nodes:
-            inner = self._waiting.pop(value, {value: 1} if value in self._variables else {})
-            for variable, count in inner.items():
-                reads[variable] = reads.get(variable, 0) + count
-        return reads
+            own = _Reads({value: 1}, (value,)) if value in self._variables else _Reads({}, ())
+            inner = self._waiting.pop(value, own)
+            for variable, count in inner.counts.items():
+                counts[variable] = counts.get(variable, 0) + count
+            heirs += inner.heirs if value in ancestors else ()
+        return _Reads(counts, heirs)
 
-    def _dies(self, value: Any, reads: Reads) -> bool:
+    def _dies(self, value: Any, reads: _Reads) -> bool:
         """Whether a variable is read here for the last time."""
-        return isinstance(value, fx.Node) and value in self._variables and self._left[value] == reads[value]
+        return isinstance(value, fx.Node) and value in self._variables and self._left[value] == reads.counts[value]
 
     def _fits_inside(self, node: fx.Node, following: fx.Node | None, source: Source) -> bool:
-        if following is None or list(node.users) != [following] or len(source.text) > _INLINE:
+        limit = _INLINE if following is not None and following.op != "output" else _WIDTH - 8
+        if following is None or list(node.users) != [following] or len(source.text) > limit:
             return False
         uses = 0
 
@@ -181,18 +199,20 @@ class _Writer:
         fx.map_arg((following.args, following.kwargs), count)
         return uses == 1 and not (following.target in AUGMENTED and following.args[0] is node)
 
-    def _assign(self, node: fx.Node, source: Source, reads: Reads) -> None:
+    def _assign(self, node: fx.Node, source: Source, reads: _Reads) -> None:
         if self._is_number(node):
             self._numbers.add(node)
-        name = self._inherited(node, reads) or self._scope.fresh(_hint(node))
+        name = self._inherited(node, reads) or self._scope.fresh(self._hint(node))
         self._lines += source.lines(f"{name} = ", _WIDTH)
         self._bind(node, name)
 
-    def _inherited(self, node: fx.Node, reads: Reads) -> str | None:
+    def _inherited(self, node: fx.Node, reads: _Reads) -> str | None:
         """The name of the oldest value of the same sort that is read here for the last time."""
         number = node in self._numbers
-        dying = [value for value in reads if self._dies(value, reads) and (value in self._numbers) is number]
-        return self._variables[min(dying, key=self._order.__getitem__)] if dying else None
+        dying = [v for v in reads.heirs if self._dies(v, reads) and (v in self._numbers) is number and not _is_named(v)]
+        if _is_part(node) or _has_parts(node) or not dying:
+            return None
+        return self._variables[min(dying, key=self._order.__getitem__)]
 
     def _is_number(self, node: fx.Node) -> bool:
         """Whether a value is a size or the like, going by what makes it; names only depend on it."""
@@ -204,15 +224,41 @@ class _Writer:
         known = getattr(node.target, "__module__", None) in ("_operator", "builtins", "math")
         return known and bool(inputs) and all(value in self._numbers for value in inputs)
 
+    def _hint(self, node: fx.Node) -> str:
+        """What a value may be called: the place of its module, the key it was read with, or what was done."""
+        match node.op:
+            case "call_module":
+                owner, _, name = str(node.target).rpartition(".")
+                return owner or name
+            case "call_method":
+                return str(node.target)
+        if node.target is getattr or _is_part(node):
+            owner_node, key = node.args[0], node.args[1]
+            called = self._variables.get(owner_node, "part") if isinstance(owner_node, fx.Node) else "part"
+            return str(key) if isinstance(key, str) else f"{called}_{key}"
+        name = getattr(node.target, "__name__", node.name)
+        return name.lower() if isinstance(node.target, type) else name
 
-def _hint(node: fx.Node) -> str:
-    """What a value may be called: the place of its module, the key it was read with, or what was done."""
-    match node.op:
-        case "call_module":
-            owner, _, name = str(node.target).rpartition(".")
-            return owner or name
-        case "call_method":
-            return str(node.target)
-    if node.target in (operator.getitem, getattr) and isinstance(node.args[1], str):
-        return node.args[1]
-    return getattr(node.target, "__name__", node.name)
+
+def _ancestors(node: fx.Node) -> list[fx.Node]:
+    """The nodes whose value goes on in this one: the first argument, all where it is a list, both sides of an operator."""
+    first = node.args if node.target in BINARY else node.args[:1]
+    found: list[fx.Node] = []
+    fx.map_arg(first, found.append)
+    return found
+
+
+def _is_part(node: fx.Node) -> bool:
+    """Whether a node takes one value out of several: `outputs[0]`, `batch["image"]`."""
+    return node.target is operator.getitem and type(node.args[1]) in (int, str)
+
+
+def _has_parts(node: fx.Node) -> bool:
+    return bool(node.users) and all(_is_part(user) and user.args[0] is node for user in node.users)
+
+
+def _is_named(node: fx.Node) -> bool:
+    """Whether a name says what is in it: an argument called `mask`, or what was read by a key."""
+    return (node.op == "placeholder" and node.target not in _GENERIC) or (
+        _is_part(node) and isinstance(node.args[1], str)
+    )

@@ -1,4 +1,4 @@
-"""The public name of a function, by which generated source may call it. A name counts only if it leads to that function."""
+"""The public name of a function, by which generated source calls it; it counts only if it leads to that function."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def public_name(function: Any) -> str | None:
     if isinstance(function, torch._ops.OpOverload | torch._ops.OpOverloadPacket):
         name = f"torch.ops.{str(function).replace('::', '.')}"
         return name if str(function).startswith("aten.") and _found(name) is function else None
-    name = _index().get(id(function)) or _fallback(function)
-    return name if name is not None and name not in _NEVER and _found(name) is function else None
+    found = _index().get(id(function)) or _fallback(function)
+    return found if found is not None and found not in _NEVER and _found(found) is function else None
 
 
 @cache
@@ -59,7 +59,7 @@ def _functions(space: Any) -> Iterator[tuple[str, Any]]:
 def _fallback(function: Any) -> str | None:
     """A name inside torch that is no public one, such as `torch._C._nn.…`, or `None`."""
     try:
-        known = resolve_name(function)
+        known: Any = resolve_name(function)
     except TypeError:  # not hashable
         return None
     if isinstance(known, str):

@@ -1,4 +1,4 @@
-"""Identifiers for generated source. Names of a model are data: only what is formed here reaches the source as a name."""
+"""Identifiers for generated source. Names of a model are data: only what is formed here becomes a name there."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import re
 
 RESERVED = frozenset(
     {
-        *keyword.kwlist, *keyword.softkwlist, *dir(builtins), "torch", "nn", "F", "math", "operator", "self", "dataclass",
-        "NamedTuple", "hashlib", "json", "Path", "load_tensors", "Model", "load", "FOLDER", "FILES",
+        *keyword.kwlist, *keyword.softkwlist, *dir(builtins), "torch", "nn", "F", "math", "operator", "self", "json",
+        "dataclass", "NamedTuple", "hashlib", "Path", "load_tensors", "Model", "load", "FOLDER", "FILES", "STRIDES",
     }
 )  # fmt: skip
 """Names that mean something in a generated file."""

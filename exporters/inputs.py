@@ -80,7 +80,7 @@ def read_inputs(module: nn.Module, example_inputs: Any, given_names: Sequence[st
     for name, value in constants.items():
         if not isinstance(value, _CONSTANTS):
             raise ExportError(
-                f"input {name!r} is {shown(value)}: neither a tensor nor a constant; give tensors in dicts, tuples or lists"
+                f"input {name!r} is {shown(value)}: neither a tensor nor a constant; nest tensors in dicts or lists"
             )
     if not tensors:
         raise ExportError("the example inputs hold no tensor")

@@ -72,7 +72,22 @@ class Layout:
 
     def tensor(self, owner: nn.Module, name: str) -> str:
         """The expression for a parameter or buffer of a module."""
-        return _member(self.modules[id(owner)], "_parameters" if name in owner._parameters else "_buffers", name)
+        parameter = name in owner._parameters
+        if _is_added(name):
+            return f"{self.modules[id(owner)]}.{'get_parameter' if parameter else 'get_buffer'}({literal(name)})"
+        return _member(self.modules[id(owner)], "_parameters" if parameter else "_buffers", name)
+
+    def parameter_assignment(self, owner: nn.Module, name: str, source: str) -> str:
+        """The line that makes `source` a parameter of a module."""
+        if _is_added(name):
+            return f"{self.modules[id(owner)]}.register_parameter({literal(name)}, {source})"
+        return f"{self.tensor(owner, name)} = {source}"
+
+    def buffer_assignment(self, owner: nn.Module, name: str, source: str) -> str:
+        """The line that puts `source` in the place of a buffer of a module."""
+        if _is_added(name):
+            return f"setattr({self.modules[id(owner)]}, {literal(name)}, {source})"
+        return f"{self.tensor(owner, name)} = {source}"
 
     def _walk(self, path: str, expression: str, module: nn.Module) -> Iterator[tuple[str, str, nn.Module]]:
         yield path, expression, module

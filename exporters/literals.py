@@ -1,4 +1,4 @@
-"""Python source of constant values. It is formed from the value itself, never from a `__repr__` that isn't Python's own."""
+"""Python source of constant values, formed from the value itself, never from a `__repr__` that isn't Python's own."""
 
 from __future__ import annotations
 

@@ -37,9 +37,9 @@ def export_module(
 ) -> ExportReport:
     """Writes a network as a folder: `model.py`, `weights.safetensors`, `architecture.json` and `manifest.json`.
 
-    `model.py` is readable source that needs torch and safetensors only. Its `load(device="cpu")` checks the files against
-    the manifest and returns the network: the same state dict, train/eval flags, frozen parameters and dtypes, and outputs
-    equal bit for bit, which was checked before the folder took its name.
+    `model.py` is readable source that needs torch and safetensors only. Its `load(device="cpu")` checks the files
+    against the manifest and returns the network: the same state dict, train/eval flags, frozen parameters and dtypes,
+    and outputs equal bit for bit, which was checked before the folder took its name.
 
     Args:
         module: the result of `fxnas.materialize`; it is left as it was.
@@ -149,8 +149,8 @@ def _check_source(ours: str, theirs: str) -> None:
     pairs = zip([*ours.splitlines(), ""], [*theirs.splitlines(), ""], strict=False)
     number, (our, their) = next((i, pair) for i, pair in enumerate(pairs, 1) if pair[0] != pair[1])
     raise ExportError(
-        f"model.py is not what fxnas {__version__} writes for this network (line {number} is {their.strip()!r}, expected "
-        f"{our.strip()!r}); its code was not run"
+        f"model.py is not what fxnas {__version__} writes for this network (line {number} is {their.strip()!r}, "
+        f"expected {our.strip()!r}); its code was not run"
     )
 
 

@@ -39,11 +39,12 @@ def replaced(value: Any, replace: Callable[[Any], Any]) -> Any:
     if parts is None:
         return replace(value)
     new = {name: replaced(part, replace) for name, part in parts.items()}
+    kind: Any = type(value)
     if dataclasses.is_dataclass(value):
-        return type(value)(**new)
+        return kind(**{str(name): part for name, part in new.items()})
     if isinstance(value, Mapping):
-        return type(value)(new)
-    return type(value)(*new.values()) if hasattr(value, "_fields") else type(value)(new.values())
+        return kind(new)
+    return kind(*new.values()) if hasattr(value, "_fields") else kind(new.values())
 
 
 def names(paths: Sequence[Path], single: str) -> list[str]:

@@ -163,5 +163,6 @@ def _check_fingerprint(model: onnx.ModelProto, module: nn.Module, given: Archite
     architecture, fingerprint = architecture_of(module, given)
     if metadata["fxnas.fingerprint"] != fingerprint:
         raise ExportError(
-            f"the file holds the architecture {metadata.get('fxnas.architecture', '?')}, expected {json.dumps(architecture)}"
+            f"the file holds the architecture {metadata.get('fxnas.architecture', '?')}, "
+            f"expected {json.dumps(architecture)}"
         )

@@ -22,8 +22,8 @@ INLINE_BYTES = 2**31 - 2**24  # protobuf can't hold more than 2 GiB; some of it 
 def written(model: Any, path: Path, external_data: bool | None) -> Iterator[Path]:
     """Writes a model under a temporary name, which becomes `path` if nothing fails until the end of the block.
 
-    Weights that lie outside the model go to a file beside it, named after their content: the old model, if there is one,
-    keeps its own weights until the moment at which it is replaced.
+    Weights that lie outside the model go to a file beside it, named after their content: the old model, if there is
+    one, keeps its own weights until the moment at which it is replaced.
 
     Args:
         model: an `onnxscript.ir.Model`.
@@ -174,7 +174,8 @@ def _check_external(tensor: onnx.TensorProto, folder: Path) -> None:
     file = folder / location
     if not location or location != Path(location).name or "\\" in location or file.is_symlink() or not file.is_file():
         raise ExportError(
-            f"tensor {shown(tensor.name)} lies in {shown(location)}: external weights must be a plain file in the folder of the model"
+            f"tensor {shown(tensor.name)} lies in {shown(location)}: external weights must be a plain file in the "
+            "folder of the model"
         )
     try:
         end = int(entries.get("offset", 0)) + int(entries.get("length", 0))
@@ -182,5 +183,5 @@ def _check_external(tensor: onnx.TensorProto, folder: Path) -> None:
         raise ExportError(f"tensor {shown(tensor.name)} has an offset or length that is no number") from error
     if end > file.stat().st_size:
         raise ExportError(
-            f"tensor {shown(tensor.name)} ends at byte {end} of {location!r}, which has {file.stat().st_size}; it is truncated"
+            f"tensor {shown(tensor.name)} ends at byte {end} of {location!r}, which has {file.stat().st_size}"
         )

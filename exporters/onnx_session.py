@@ -88,7 +88,7 @@ def _ort_value(tensor: Tensor) -> Any:
 
 def _tensor(value: Any) -> Tensor:
     if value.data_type() == "tensor(bfloat16)":
-        return torch.from_dlpack(value).clone()
+        return torch.utils.dlpack.from_dlpack(value).clone()
     return torch.from_numpy(np.array(value.numpy()))
 
 

@@ -26,7 +26,10 @@ from fxnas.exporters.tracing import export_tensors, quiet, root_cause, varying
 from fxnas.exporters.trials import compare_runs
 from fxnas.files import atomic_path
 
-_OUTPUTS = "torch.export doesn't know the class of the output; the program returns a dict of tensors, and its weights are called 'module.…'"
+_OUTPUTS = (
+    "torch.export doesn't know the class of the output: the program returns a dict of tensors, and its weights are "
+    "called 'module.…'"
+)
 
 
 class _Plain(nn.Module):
@@ -88,7 +91,7 @@ def export_program(
 def _exported(plan: Plan) -> tuple[torch.export.ExportedProgram, tuple[str, ...]]:
     tensors = export_tensors(plan.inputs, plan.dynamic)
     args, kwargs = plan.inputs.arguments(tensors)
-    shapes = torch.export.ShapesCollection()
+    shapes: Any = torch.export.ShapesCollection()  # type: ignore[no-untyped-call]  # torch's own lack of types
     for tensor, batched in zip(tensors, plan.inputs.batched, strict=True):
         if batched and plan.dynamic:
             shapes[tensor] = varying(batched)

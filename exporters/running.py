@@ -72,7 +72,8 @@ def _widened(tensor: Tensor) -> Tensor:
 @contextmanager
 def _without_tf32() -> Iterator[None]:
     """Convolutions and products in real fp32: TF32 has 10 bits of mantissa and would hide any difference."""
-    settings = (torch.backends.cudnn.conv, torch.backends.cudnn.rnn, torch.backends.cuda.matmul)
+    backends: Any = torch.backends  # its attributes are set up at run time
+    settings = (backends.cudnn.conv, backends.cudnn.rnn, backends.cuda.matmul)
     before = [setting.fp32_precision for setting in settings]
     for setting in settings:
         setting.fp32_precision = "ieee"

@@ -1,7 +1,7 @@
 """Other inputs like the examples, to compare on: other rows, other batch sizes, other values, all of them legal.
 
-Integers and flags are never invented, since they may index something: whole rows of the example are drawn, the same rows
-of every input, so that ids, masks and lengths go on fitting together.
+Integers and flags are never invented, since they may index something: whole rows of the example are drawn, the same
+rows of every input, so that ids, masks and lengths go on fitting together.
 """
 
 from __future__ import annotations

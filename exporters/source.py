@@ -13,7 +13,7 @@ from fxnas.exporters.construction import construction
 from fxnas.exporters.forward import forward
 from fxnas.exporters.identifiers import Scope
 from fxnas.exporters.loader import loader
-from fxnas.exporters.weights import named_tensors, strides, stored_as_real
+from fxnas.exporters.weights import named_tensors, stored_as_real, strides
 
 FILES = ("model.py", "weights.safetensors", "architecture.json")
 """The files of an export; manifest.json holds their sizes and hashes."""

@@ -1,4 +1,4 @@
-"""The comparisons of an export: several inputs and batch sizes, each output judged, and nothing concluded from zeros."""
+"""The comparisons of an export: several inputs and batch sizes, every output judged, nothing concluded from zeros."""
 
 from __future__ import annotations
 
@@ -40,16 +40,15 @@ def compare_runs(
     found: list[Difference] = []
     sizes: list[int] = []
     runs = 0
-    generator = torch.Generator().manual_seed(0)
-    for size, tensors in _with_more(module, inputs, dynamic, generator, lambda: bool(_undecided(found))):
+    for size, tensors in _with_more(module, inputs, dynamic, found):
         found += _one(module, inputs, names, exported, size, tensors)
         sizes += [size] if size is not None and size not in sizes else []
         runs += 1
     undecided = _undecided(found)
     if undecided:
         raise ExportError(
-            f"output {undecided[0]!r} is zero (or has no finite value) for all {runs} inputs tried, so comparing it shows "
-            "nothing; give other example inputs, or weights that are not zero"
+            f"output {undecided[0]!r} is zero (or has no finite value) for all {runs} inputs tried, so comparing it "
+            "shows nothing; give other example inputs, or weights that are not zero"
         )
     return Comparison(tuple(found), runs, tuple(sizes))
 
@@ -84,12 +83,12 @@ def trials(module: nn.Module, inputs: TensorInputs, dynamic: bool, generator: Ge
         yield other, _legal(module, inputs, drawn(inputs, other, generator), generator)
 
 
-def _with_more(
-    module: nn.Module, inputs: TensorInputs, dynamic: bool, generator: Generator, wanted: Callable[[], bool]
-) -> Iterator[Trial]:
+def _with_more(module: nn.Module, inputs: TensorInputs, dynamic: bool, found: Sequence[Difference]) -> Iterator[Trial]:
+    """The trials, and more of them as long as what they `found` leaves an output undecided."""
+    generator = torch.Generator().manual_seed(0)
     yield from trials(module, inputs, dynamic, generator)
     for _ in range(_MORE):
-        if wanted():
+        if _undecided(found):
             size = inputs.batch_size
             yield size, _legal(module, inputs, drawn(inputs, size, generator), generator)
 

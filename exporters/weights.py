@@ -16,7 +16,7 @@ _AS_REAL = (torch.complex128, torch.complex32)  # not known to safetensors: a la
 
 
 def named_tensors(root: nn.Module) -> dict[str, Tensor]:
-    """Parameters and buffers (also those that a state dict leaves out) by name; tied ones under their first name only."""
+    """Parameters and all buffers by name; tied ones under their first name only."""
     names = _paths(root)
     found: dict[int, tuple[str, Tensor]] = {}
     for module in unique_modules(root):
@@ -29,7 +29,7 @@ def named_tensors(root: nn.Module) -> dict[str, Tensor]:
 
 
 def strides(root: nn.Module) -> dict[str, tuple[int, ...]]:
-    """The memory layout of tensors that aren't contiguous but dense (channels last), since it decides which kernels run."""
+    """The layout of tensors that aren't contiguous but dense (channels last): it decides which kernels run."""
     found = {}
     for name, tensor in named_tensors(root).items():
         dense = torch.empty_like(tensor).stride() == tensor.stride()  # empty_like keeps a layout only if it is dense

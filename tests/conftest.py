@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -43,24 +42,3 @@ def run_python(tmp_path: Path) -> RunPython:
         return done
 
     return run
-
-
-@pytest.fixture(scope="session")
-def torchvision() -> ModuleType:
-    """torchvision, also where its wheel was built for another torch.
-
-    Its compiled operators don't load then. The networks need none of them, but the import wants two to be declared.
-    """
-    torch = pytest.importorskip("torch")
-    try:
-        import torchvision
-    except RuntimeError:
-        for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
-            del sys.modules[name]
-        library = torch.library.Library("torchvision", "FRAGMENT")
-        for operator in ("nms", "qnms"):
-            library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        import torchvision
-    except ImportError as error:
-        pytest.skip(f"torchvision is absent: {error}")
-    return torchvision

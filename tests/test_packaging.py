@@ -67,8 +67,15 @@ def wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def imported_from(folder: Path, script: str, cwd: Path) -> str:
-    """What a script prints in a Python that has only `folder` as its extra site folder."""
-    code = f"import site; site.addsitedir({str(folder)!r}); {script}"
+    """What a script prints in a Python that has `folder` as a further site folder, and no other editable fxnas."""
+    code = (
+        "import site, sys\n"
+        "sys.meta_path[:] = [f for f in sys.meta_path if '__editable__' not in getattr(f, '__module__', '')]\n"
+        "for name in [n for n in sys.modules if '__editable__' in n]: del sys.modules[name]\n"
+        f"sys.path.insert(0, {str(folder)!r})\n"
+        f"site.addsitedir({str(folder)!r})\n"
+        f"{script}"
+    )
     env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run([sys.executable, "-P", "-c", code], cwd=cwd, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
