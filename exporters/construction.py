@@ -117,7 +117,7 @@ class _Writer:
         line = f"{opening}{', '.join(parts)}{closing}"
         if len(line) < _WIDTH - 20:
             return line
-        return "\n".join([opening, *(f"    {part}," for part in parts), closing])
+        return "\n".join([opening, *(f"    {line}" for part in parts for line in f"{part},".split("\n")), closing])
 
     def _parameter(self, owner: nn.Module, name: str, parameter: nn.Parameter | None) -> str:
         if parameter is None:
@@ -204,6 +204,15 @@ def _flags(modules: list[nn.Module], layout: Layout) -> Iterator[str]:
     """`self.eval()`, and the same for parts that are in another mode than what holds them."""
     now = {id(module): True for module in modules}
     for module in modules:
-        if now[id(module)] != module.training:
-            now.update({id(inner): module.training for inner in unique_modules(module)})
-            yield f"{layout.modules[id(module)]}.{'train' if module.training else 'eval'}()"
+        wanted = _training(module, layout)
+        if now[id(module)] != wanted:
+            now.update({id(inner): wanted for inner in unique_modules(module)})
+            yield f"{layout.modules[id(module)]}.{'train' if wanted else 'eval'}()"
+
+
+def _training(module: nn.Module, layout: Layout) -> bool:
+    """The flag of a module. That of a container has no effect: it follows its parts where these agree."""
+    if layout.is_built(module) or module is layout.root:
+        return module.training
+    flags = {part.training for part in unique_modules(module) if layout.is_built(part)}
+    return flags.pop() if len(flags) == 1 else module.training

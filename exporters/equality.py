@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from fxnas.errors import ExportError
 from fxnas.exporters.compare import Difference, describe, difference, same_bits
@@ -17,7 +17,7 @@ from fxnas.exporters.running import run
 from fxnas.exporters.trials import trials
 
 
-def check_same_module(wanted: nn.Module, loaded: nn.Module) -> None:
+def check_same_module(wanted: fx.GraphModule, loaded: nn.Module) -> None:
     """Checks state dict, buffers outside of it, frozen parameters and train/eval flags.
 
     Raises:
@@ -34,7 +34,8 @@ def check_same_module(wanted: nn.Module, loaded: nn.Module) -> None:
             raise ExportError(f"the tensor {name!r} is {found} or has other values, expected {describe(tensor)}")
     for what, read in (("requires_grad", _requires_grad), ("training", _training)):
         mine, other_flags = read(wanted), read(loaded)
-        wrong = [name for name, flag in mine.items() if other_flags.get(name) is not flag]
+        names = mine if what == "requires_grad" else _called(wanted)
+        wrong = [name for name in names if other_flags.get(name) is not mine[name]]
         if wrong:
             raise ExportError(
                 f"{wrong[0] or 'the network'!r} has {what}={other_flags.get(wrong[0])}, expected {mine[wrong[0]]}"
@@ -102,3 +103,8 @@ def _requires_grad(module: nn.Module) -> dict[str, bool]:
 
 def _training(module: nn.Module) -> dict[str, bool]:
     return {name: part.training for name, part in module.named_modules(remove_duplicate=False)}
+
+
+def _called(module: fx.GraphModule) -> tuple[str, ...]:
+    """The paths of the network itself and of all modules that it calls."""
+    return ("", *dict.fromkeys(str(node.target) for node in module.graph.find_nodes(op="call_module")))

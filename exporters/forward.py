@@ -160,6 +160,8 @@ class _Writer:
 
     def _attribute(self, path: str) -> str:
         owner_path, _, name = path.rpartition(".")
+        if name == "training":
+            return f"{self._layout.module(owner_path)}.training"
         value = find(self._root, path)
         if isinstance(value, torch.nn.Module):
             return self._layout.module(path)
@@ -241,7 +243,7 @@ class _Writer:
 
 
 def _ancestors(node: fx.Node) -> list[fx.Node]:
-    """The nodes whose value goes on in this one: the first argument, all where it is a list, both sides of an operator."""
+    """The nodes whose value goes on in this one: the first argument (or what it lists), both operands."""
     first = node.args if node.target in BINARY else node.args[:1]
     found: list[fx.Node] = []
     fx.map_arg(first, found.append)

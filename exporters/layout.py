@@ -38,6 +38,10 @@ class Layout:
         """The expression for the module at a path."""
         return self._paths[path]
 
+    def is_built(self, module: nn.Module) -> bool:
+        """Whether a constructor makes the module; it is a container else."""
+        return id(module) in self._built
+
     def kind(self, module: nn.Module) -> Kind:
         """What holds the children of a module."""
         if isinstance(module, nn.ModuleList | nn.Sequential) and id(module) in self._built:

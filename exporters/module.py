@@ -66,7 +66,7 @@ def export_module(
             save_weights(graph_module, temporary / "weights.safetensors")
             manifest = _manifest(plan, temporary, fingerprint)
             (temporary / MANIFEST).write_text(json_text(manifest), encoding="utf-8")
-            report = _compared(plan, temporary, source.notes)
+            report = _compared(graph_module, plan, temporary, source.notes)
         return replace(report, path=Path(folder))
 
 
@@ -96,10 +96,11 @@ def verify_module(
     source = model_source(graph_module)
     _check_source(source.text, (place / "model.py").read_bytes().decode(errors="replace"))
     _check_architecture(place, graph_module, architecture)
-    return _compared(make_plan(graph_module, example_inputs, dynamic_batch=False), place, source.notes)
+    plan = make_plan(graph_module, example_inputs, dynamic_batch=False)
+    return _compared(graph_module, plan, place, source.notes)
 
 
-def _compared(plan: Plan, folder: Path, notes: Sequence[str]) -> ExportReport:
+def _compared(module: fx.GraphModule, plan: Plan, folder: Path, notes: Sequence[str]) -> ExportReport:
     """Loads the folder and compares it with the network."""
     device = str(plan.inputs.tensors[0].device)
     try:
@@ -107,8 +108,8 @@ def _compared(plan: Plan, folder: Path, notes: Sequence[str]) -> ExportReport:
             loaded = code.load(device)
     except Exception as error:  # whatever generated code may raise is a failed export
         raise ExportError(f"the exported network can't be loaded: {error}") from error
-    check_same_module(plan.module, loaded)
-    found = compare_exactly(plan.module, loaded, plan.inputs, plan.names)
+    check_same_module(module, loaded)
+    found = compare_exactly(module, loaded, plan.inputs, plan.names)
     extra = [] if all(d.conclusive for d in found.found) else [_ZEROS]
     files = [folder / name for name in (*FILES, MANIFEST)]
     return plan.report(folder, "module", files, [device], found, notes=[*notes, *extra])

@@ -247,7 +247,7 @@ def negate(condition: Condition) -> Condition:
 def all_of(conditions: Iterable[Condition]) -> Condition:
     """True where every one of `conditions` is; ALWAYS for none."""
     terms = _flatten(conditions, "all", ALWAYS)
-    if NEVER in terms or any(negate(term) in terms for term in terms) or _exclusive(terms):
+    if NEVER in terms or _contradicts(terms) or _exclusive(terms):
         return NEVER
     terms = {term: None for term in terms if not _implied(term, terms)}
     return _combine("all", list(terms), ALWAYS)
@@ -256,7 +256,7 @@ def all_of(conditions: Iterable[Condition]) -> Condition:
 def any_of(conditions: Iterable[Condition]) -> Condition:
     """True where at least one of `conditions` is; NEVER for none."""
     terms = _flatten(conditions, "any", NEVER)
-    if ALWAYS in terms or any(negate(term) in terms for term in terms):
+    if ALWAYS in terms or _contradicts(terms):
         return ALWAYS
     while (merged := _merge_cover(terms)) is not None:
         if ALWAYS in merged:
@@ -279,6 +279,11 @@ def _flatten(conditions: Iterable[Condition], kind: Kind, neutral: Condition) ->
         elif condition is not neutral:
             terms[condition] = None
     return terms
+
+
+def _contradicts(terms: dict[Condition, None]) -> bool:
+    """A term and its opposite."""
+    return any(term.kind == "not" and term.terms[0] in terms for term in terms)
 
 
 def _exclusive(terms: Iterable[Condition]) -> bool:
@@ -307,17 +312,17 @@ def _conjuncts(term: Condition) -> tuple[Condition, ...]:
 def _merge_cover(terms: dict[Condition, None]) -> dict[Condition, None] | None:
     """(a0 and x) or (a1 and x) or … over all candidates of a choice is x; (p and x) or (not p and x) is x."""
     groups: dict[tuple[str, frozenset[Condition]], dict[int, Condition]] = {}
-    signs: dict[tuple[Condition, frozenset[Condition]], Condition] = {}
+    signs: dict[tuple[Condition, frozenset[Condition]], tuple[bool, Condition]] = {}
     for term in terms:
         conjuncts = _conjuncts(term)
         if len(conjuncts) > _SMALL:
             continue
         for literal in conjuncts:
             rest = frozenset(c for c in conjuncts if c is not literal)
-            other = signs.get((negate(literal), rest))
-            if other is not None:
+            positive = literal.kind != "not"
+            sign, other = signs.setdefault((literal if positive else literal.terms[0], rest), (positive, term))
+            if sign is not positive:
                 return _replaced(terms, (term, other), all_of(c for c in conjuncts if c is not literal))
-            signs[literal, rest] = term
             atom = literal.atom
             if atom is None or atom.candidate is None:
                 continue

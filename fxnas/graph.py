@@ -51,9 +51,9 @@ class ChoiceGraph:
         """The search space, derived from the graph's nodes, in graph order."""
         version = self.module.__dict__.get("conditions")  # a new object whenever the module is recompiled
         if version is None:
-            return SearchSpace(_choices(self.graph), scopes=self.scopes)
+            return SearchSpace(_choices(self.graph, needs(self.graph)), scopes=self.scopes)
         if self._space is None or self._space[0] is not version:
-            self._space = (version, SearchSpace(_choices(self.graph), scopes=self.scopes))
+            self._space = (version, SearchSpace(_choices(self.graph, version), scopes=self.scopes))
         return self._space[1]
 
     @property
@@ -113,8 +113,9 @@ class ChoiceGraph:
         return flow
 
     def conditions(self) -> dict[Node, Condition]:
-        """Under which decisions each node is needed."""
-        return needs(self.graph)
+        """Under which decisions each node is needed, as of the last compilation."""
+        known: dict[Node, Condition] | None = self.module.__dict__.get("conditions")
+        return needs(self.graph) if known is None else known
 
     # -- the module's own, for convenience
 
@@ -154,8 +155,7 @@ class ChoiceGraph:
         return f"<ChoiceGraph {self.stage}: {len(self.graph.nodes)} nodes{choices}>"
 
 
-def _choices(graph: Graph) -> list[Choice]:
-    conditions = needs(graph)
+def _choices(graph: Graph, conditions: dict[Node, Condition]) -> list[Choice]:
     nodes: dict[str, list[Node]] = {}
     for node in graph.nodes:
         if (is_choose(node) or is_switch(node)) and node.kwargs["key"] != TRAINING_KEY:

@@ -17,6 +17,7 @@ from fxnas.runs import Runner
 
 _VERIFY = 6  # random combinations that the merged program is compared with
 _FEW = 16  # so many decisions of a choice, or combinations of all, are tried one and all
+_ALONE = 8  # up to so many optional inputs are left out one by one
 _SOME = 12  # of so many optional inputs each is tried as the only one
 _ROUNDS = 40
 
@@ -76,14 +77,28 @@ def _steering(runner: Runner, masks: tuple[str, ...], reads_training: bool) -> S
 
 
 def _first_runs(steering: Steering) -> list[dict[str, tuple[int, ...]]]:
-    """Every steered key changed alone, then all optional ones absent."""
-    runs: list[dict[str, tuple[int, ...]]] = []
-    for key, decision in steering.base.items():
-        runs += [{**steering.base, key: other} for other in _others(steering, key, decision)]
-    optional = [key for key in steering.base if key != TRAINING_KEY and steering.choices[key].n_chosen is None]
+    """Every steered key changed alone, or many optional ones changed in groups, then all optional ones absent."""
+    others = {key: _others(steering, key, decision) for key, decision in steering.base.items()}
+    optional = [key for key in others if key != TRAINING_KEY and steering.choices[key].n_chosen is None]
+    grouped = [key for key in optional if others[key] == [()]]
+    runs: list[dict[str, tuple[int, ...]]] = [{key: ()} for key in grouped]
+    if len(grouped) > _ALONE:
+        runs = _groups(grouped)
+    runs += [{key: other} for key, sides in others.items() if key not in grouped for other in sides]
     if len(optional) > 1:
-        runs.append({**steering.base, **dict.fromkeys(optional, ())})
-    return runs
+        runs.append(dict.fromkeys(optional, ()))
+    return [{**steering.base, **run} for run in runs]
+
+
+def _groups(keys: list[str]) -> list[dict[str, tuple[int, ...]]]:
+    """Absent together: the keys whose number has a bit set, and those where it is not set, for each bit.
+
+    No two keys are absent in the same runs, so that what changes with one of them can be told.
+    """
+    bits = range((len(keys) - 1).bit_length())
+    return [
+        {key: () for i, key in enumerate(keys) if bool(i >> bit & 1) is side} for bit in bits for side in (True, False)
+    ]
 
 
 def _others(steering: Steering, key: str, decision: tuple[int, ...]) -> list[tuple[int, ...]]:

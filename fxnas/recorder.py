@@ -28,6 +28,7 @@ from fxnas.locations import location
 from fxnas.modules import ModulePaths
 from fxnas.recording import Attribute, Constant, Dim, DimFloat, Expression, Op, Record, Where, size_of
 from fxnas.tree import map_leaves
+from fxnas.tree import tensors as tensors_of
 
 
 class _OpaqueOutput(TraceError):
@@ -175,7 +176,7 @@ class Recorder(TorchFunctionMode):
 
     def _call(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         name = getattr(function, "__name__", "")
-        tensors = [leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        tensors = tensors_of((args, kwargs))
         keys = self._mask_keys(name, tensors, args, kwargs)
         if name in READS:
             return self._read(function, args, kwargs, keys)
@@ -186,7 +187,7 @@ class Recorder(TorchFunctionMode):
             output = function(*args, **kwargs)
         mutated = [t for t, version in zip(tensors, versions, strict=True) if t._version != version]
         mutated += written_arguments(function, args, kwargs)
-        if not mutated and not any(isinstance(leaf, Tensor) for leaf in pytree.tree_leaves(output)):
+        if not mutated and not tensors_of(output):
             return self._number(function, name, args, kwargs, output)
         op, target, args = describe(function, args)
         return self._recorded(op, target, args, kwargs, output, tensors, mutated, keys)
@@ -206,7 +207,8 @@ class Recorder(TorchFunctionMode):
         self._check_autocast()
         changed = {id(tensor) for tensor in mutated}
         passed = {id(tensor) for tensor in inputs} - changed
-        output = pytree.tree_map_only(Tensor, lambda t: self._alias(t) if id(t) in passed else t, output)
+        if any(id(tensor) in passed for tensor in tensors_of(output)):
+            output = pytree.tree_map_only(Tensor, lambda t: self._alias(t) if id(t) in passed else t, output)
         record = self.emit(op, target, args, kwargs)
         self.bind_output(output, record)
         for tensor in mutated:
@@ -214,8 +216,8 @@ class Recorder(TorchFunctionMode):
             record.effect = record.effect or self.bindings.is_outside(record.mutates)
             self.known.pop(id(tensor), None)
         if keys is not None:
-            for leaf in pytree.tree_leaves(output):
-                self.known[id(leaf)] = keys
+            for tensor in tensors_of(output):
+                self.known[id(tensor)] = keys
         return output
 
     def _alias(self, tensor: Tensor) -> Tensor:
@@ -294,7 +296,7 @@ class Recorder(TorchFunctionMode):
             return original(module, *args, **kwargs)
         self.recording = False
         try:
-            tensors = [leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+            tensors = tensors_of((args, kwargs))
             versions = [tensor._version for tensor in tensors]
             output = original(module, *args, **kwargs)
             mutated = [t for t, version in zip(tensors, versions, strict=True) if t._version != version]

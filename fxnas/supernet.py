@@ -44,7 +44,7 @@ class Supernet(GraphModule):
     ) -> None:
         empty = Graph()
         empty.output(None)
-        super().__init__(nn.Module(), empty)
+        super().__init__(nn.Module(), empty, class_name=type(root).__name__)
         self._modules.update(root._modules)
         self._parameters.update(root._parameters)
         self._buffers.update(root._buffers)

@@ -66,14 +66,27 @@ class Pass(ABC):
         if graph.stage not in self.requires:
             wanted = " or ".join(map(repr, self.requires))
             raise PassError(f"{self}: takes a graph at stage {wanted}, got one at stage {graph.stage!r}")
+        result, modified = self.transform(graph)
+        self._check_honest(graph, result, modified)
+        return PassResult(result, modified)
+
+    def transform(self, graph: ChoiceGraph) -> tuple[ChoiceGraph, bool]:
+        """The result, and whether it differs. A pass that builds its result anew overrides this."""
         fork = graph.fork(compiled=False)
         modified = self.rewrite(fork)
         erase_dead(fork)
-        fork.stage = self.ensures or fork.stage
-        verify(fork.module, fork.stage, where=f"{self}: the result")
+        self.check_result(fork)
         fork.module.recompile()
-        self._check_honest(graph, fork, modified)
-        return PassResult(fork, modified)
+        return fork, modified
+
+    def check_result(self, result: ChoiceGraph) -> None:
+        """Moves the result to the stage that the pass ensures.
+
+        Raises:
+            PassError: it is not legal there.
+        """
+        result.stage = self.ensures or result.stage
+        verify(result.module, result.stage, where=f"{self}: the result")
 
     def _check_honest(self, before: ChoiceGraph, after: ChoiceGraph, modified: bool) -> None:
         if not modified and before.text() != after.text():

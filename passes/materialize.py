@@ -15,7 +15,7 @@ from fxnas.children import MODE, SafeNames, assemble, mount
 from fxnas.conditions import ALWAYS, NEVER, TRAINING, TRAINING_KEY, Atom, Condition
 from fxnas.errors import PassError
 from fxnas.graph import ChoiceGraph
-from fxnas.liveness import is_choose, is_switch, needs, switch_condition
+from fxnas.liveness import is_choose, is_switch, switch_condition
 from fxnas.passes.base import Pass, around
 
 
@@ -37,7 +37,11 @@ class Materialize(Pass):
         self.architecture = architecture
 
     def rewrite(self, graph: ChoiceGraph) -> bool:
-        """Replaces the fork's module.
+        """Not used: the result is built anew."""
+        raise NotImplementedError
+
+    def transform(self, graph: ChoiceGraph) -> tuple[ChoiceGraph, bool]:
+        """Builds the child.
 
         Raises:
             ArchitectureError: it is no architecture of the graph's space.
@@ -47,19 +51,21 @@ class Materialize(Pass):
         architecture = given if isinstance(given, Architecture) else Architecture.from_json(given, space)
         complete = space.complete(architecture)
         canonical = space.canonical(complete)
-        plain = _Substitution(graph.graph, complete).run()
+        plain = _Substitution(graph, complete).run()
         names = SafeNames(graph.module)
         memo: dict[int, Any] = {}
         root = mount(graph.module, plain, names, lambda found: copy.deepcopy(found, memo))
         paths = _rename(plain, names)
-        graph.module = assemble(root, plain, type(graph.module).__name__)
-        graph.module.meta["fxnas"] = {
+        module = assemble(root, plain, type(graph.module).__name__)
+        module.meta["fxnas"] = {
             "architecture": canonical.to_json(),
             "space": space.to_json(),
             "fingerprint": canonical.fingerprint,
             "paths": paths,
         }
-        return True
+        child = ChoiceGraph(module, "materialized", example_inputs=graph.example_inputs)
+        self.check_result(child)
+        return child, True
 
     def __str__(self) -> str:
         return f"Materialize({dict(self.architecture)})"
@@ -93,7 +99,7 @@ def _rename(graph: Graph, names: SafeNames) -> dict[str, str]:
 class _Substitution:
     """Copies what one architecture needs into a new graph."""
 
-    def __init__(self, graph: Graph, decisions: Mapping[str, tuple[int, ...]]) -> None:
+    def __init__(self, graph: ChoiceGraph, decisions: Mapping[str, tuple[int, ...]]) -> None:
         self.graph, self.decisions = graph, decisions
         self.new = Graph()
         self._value: dict[Node, Any] = {}
@@ -102,8 +108,8 @@ class _Substitution:
     def run(self) -> Graph:
         """The new graph; its targets are those of the old one."""
         memo: dict[Condition, Condition] = {}
-        conditions = needs(self.graph)
-        left = {node: conditions[node].substitute(self._truth, memo) for node in self.graph.nodes}
+        conditions = self.graph.conditions()
+        left = {node: conditions[node].substitute(self._truth, memo) for node in self.graph.graph.nodes}
         always: set[int] = set()  # storages that are there in both modes
         for node, condition in left.items():
             if condition is NEVER:

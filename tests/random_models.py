@@ -10,6 +10,7 @@ value would move the random state by design.
 
 from __future__ import annotations
 
+import ast
 import linecache
 import random
 import sys
@@ -56,6 +57,19 @@ class Class:
             f"    def forward(self, {self.arguments}):\n{forward}\n"
         )
 
+    def smaller(self) -> Iterator[Class]:
+        if self.result != "x":
+            yield replace(self, result="x")
+        for name in ("forward", "init"):
+            groups = getattr(self, name)
+            for j in reversed(range(len(groups))):
+                yield replace(self, **{name: (*groups[:j], *groups[j + 1 :])})
+        for name in ("init", "forward"):
+            groups = getattr(self, name)
+            for j, group in enumerate(groups):
+                for simpler in _simpler(group):
+                    yield replace(self, **{name: (*groups[:j], simpler, *groups[j + 1 :])})
+
 
 @dataclass(frozen=True)
 class Sketch:
@@ -89,24 +103,39 @@ class Sketch:
         return tuple(torch.randn(batch, *random_parts.SHAPE, generator=generator) for _ in range(count))
 
     def smaller(self) -> Iterator[Sketch]:
-        """Every sketch with one group of lines less; most of them still run."""
+        """Every sketch with one thing less: a class, a group of lines, or a part of one. Most of them still run."""
         for i, part in enumerate(self.classes):
             if i < len(self.classes) - 1 and self.source.count(f"{part.name}(") == 1:
                 yield replace(self, classes=(*self.classes[:i], *self.classes[i + 1 :]))
-            for name in ("forward", "init"):
-                groups = getattr(part, name)
-                for j in reversed(range(len(groups))):
-                    less = replace(part, **{name: (*groups[:j], *groups[j + 1 :])})
-                    yield replace(self, classes=(*self.classes[:i], less, *self.classes[i + 1 :]))
-            if part.result != "x":
-                less = replace(part, result="x")
+        for i, part in enumerate(self.classes):
+            for less in part.smaller():
                 yield replace(self, classes=(*self.classes[:i], less, *self.classes[i + 1 :]))
+
+
+def _simpler(code: str) -> Iterator[str]:
+    """The code with one element of a list or dict less, or one call replaced by what it is called with."""
+    for at, node in enumerate(ast.walk(ast.parse(code))):
+        for less in range(len(getattr(node, "elts", getattr(node, "keys", ())))):
+            tree = ast.parse(code)
+            found: Any = list(ast.walk(tree))[at]
+            for part in ("elts", "keys", "values"):
+                if hasattr(found, part):
+                    del getattr(found, part)[less]
+            yield ast.unparse(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func).startswith(("nn.", "LayerChoice")):
+            for argument in node.args:
+                for inner in argument.elts if isinstance(argument, ast.List) else [argument]:
+                    if isinstance(inner, ast.Call):
+                        yield code.replace(ast.unparse(node), ast.unparse(inner), 1)
+            yield code.replace(ast.unparse(node), "nn.ReLU()", 1)
 
 
 def shrink(sketch: Sketch, fails: Callable[[Sketch], bool], attempts: int = 400) -> Sketch:
     """A smaller sketch that still fails, found greedily; `fails` is False for one that isn't a model any more."""
     while attempts > 0:
         for smaller in sketch.smaller():
+            if len(smaller.source) >= len(sketch.source):
+                continue
             attempts -= 1
             if fails(smaller):
                 sketch = smaller
