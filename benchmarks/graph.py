@@ -1,6 +1,6 @@
 """What a compiled choice graph costs: a sampled path, switching, materializing, and its memory for each child.
 
-    python benchmarks/graph.py
+python benchmarks/graph.py
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ import random
 from pathlib import Path
 
 import torch
-from benchmarks.interleaved import compare, milliseconds
 from torch import Tensor, nn
 
 import fxnas
+from benchmarks.interleaved import compare, milliseconds
 
 CHOICES, CANDIDATES, WIDTH = 20, 8, 16
 
@@ -101,7 +101,8 @@ def switching() -> None:
     rng = random.Random(0)
     architectures = [graph.space.sample(rng) for _ in range(64)]
     turns = iter(architectures * 100)
-    print(f"switch architecture, {CHOICES}×{CANDIDATES}: {milliseconds(lambda: graph.select(next(turns))):.3f} ms   goal ≤ 1")
+    cost = milliseconds(lambda: graph.select(next(turns)))
+    print(f"switch architecture, {CHOICES}×{CANDIDATES}: {cost:.3f} ms   goal ≤ 1")
     cost = milliseconds(lambda: fxnas.materialize(graph, next(turns)))
     print(f"materialize, {CHOICES}×{CANDIDATES}: {cost:.2f} ms   goal ≤ 40")
 
@@ -118,7 +119,8 @@ def memory(children: int = 2000) -> None:
             before = resident()
     gc.collect()
     growth = (resident() - before) / children / 1024
-    print(f"memory kept for each of {children} children of a {len(graph.graph.nodes)}-node graph: {growth:.2f} KiB   goal ≤ 2")
+    nodes = len(graph.graph.nodes)
+    print(f"memory kept for each of {children} children of a {nodes}-node graph: {growth:.2f} KiB   goal ≤ 2")
 
 
 def resident() -> int:

@@ -1,6 +1,6 @@
 """Runs every benchmark, one process each, and prints what they print.
 
-    make bench
+make bench
 """
 
 from __future__ import annotations

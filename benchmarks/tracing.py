@@ -1,16 +1,16 @@
 """What tracing costs: against `torch.fx.symbolic_trace` where that works, and how it grows with the number of choices.
 
-    python benchmarks/tracing.py
+python benchmarks/tracing.py
 """
 
 from __future__ import annotations
 
 import torch
-from benchmarks.interleaved import compare, milliseconds
-from tests.real_networks import torchvision_models
 from torch import Tensor, nn
 
 import fxnas
+from benchmarks.interleaved import compare, milliseconds
+from tests.torchvision_shim import torchvision_models
 
 
 def against_symbolic_trace() -> None:

@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import fx
+from torch.fx.node import map_aggregate
 
 from fxnas.exporters.classes import Classes
 from fxnas.exporters.functions import public_name
@@ -29,6 +31,8 @@ AUGMENTED: dict[Any, str] = {
     operator.ixor: "^=", operator.ilshift: "<<=", operator.irshift: ">>=",
 }  # fmt: skip
 """Functions that are statements where their first argument is a variable: `x += y`."""
+
+_HERE: Any = object()  # stands for the device of the network
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,11 @@ class Expressions:
         attribute: the expression for what a get_attr node reads.
         classes: writes output classes.
         value: the source for a node that was written before.
+        device: the device of the network, and what it is called: a graph that was recorded on a device names it, and is
+            to follow the network to another.
+
+    Attributes:
+        names_device: whether a node was written that names the device of the network.
     """
 
     def __init__(
@@ -77,11 +86,14 @@ class Expressions:
         attribute: Callable[[str], str],
         classes: Classes,
         value: Callable[[fx.Node], Source],
+        device: tuple[torch.device | None, str],
     ) -> None:
         self._module = module
         self._attribute = attribute
         self._classes = classes
         self._value = value
+        self._home, self._device = device
+        self.names_device = False
 
     def of(self, node: fx.Node) -> Source:
         """The source of a node.
@@ -102,9 +114,15 @@ class Expressions:
 
     def argument(self, value: Any) -> str:
         """The source of an argument: constants and nodes, nested as they may be."""
-        return literal(value, self._leaf)
+        return literal(map_aggregate(value, self._marked), self._leaf)
+
+    def _marked(self, value: Any) -> Any:
+        return _HERE if isinstance(value, torch.device) and value == self._home else value
 
     def _leaf(self, value: Any) -> str:
+        if value is _HERE:
+            self.names_device = True
+            return self._device
         if isinstance(value, fx.Node):
             return self._value(value).text
         if hasattr(value, "_fields"):

@@ -20,7 +20,7 @@ from fxnas.exporters.classes import Classes
 from fxnas.exporters.expressions import AUGMENTED, BINARY, Expressions, Source
 from fxnas.exporters.functions import BUILTINS
 from fxnas.exporters.identifiers import Scope, is_plain
-from fxnas.exporters.layout import Layout, find
+from fxnas.exporters.layout import Layout, find, unique_modules
 from fxnas.exporters.literals import Unwritable, literal
 
 _WIDTH = 100
@@ -81,7 +81,11 @@ class _Writer:
         self._root = root
         self._layout = layout
         self._scope = scope
-        self._expressions = Expressions(layout.module, self._attribute, classes, self._source)
+        for node in root.graph.find_nodes(op="placeholder"):
+            scope.take(str(node.target).lstrip("*"))
+        home, self._tensor = _home(root, layout)
+        self._device = scope.fresh("device")
+        self._expressions = Expressions(layout.module, self._attribute, classes, self._source, (home, self._device))
         self._sources: dict[fx.Node, Source] = {}
         self._waiting: dict[fx.Node, _Reads] = {}  # to be written inside the next node
         self._variables: dict[fx.Node, str] = {}
@@ -105,6 +109,8 @@ class _Writer:
                     f"node {node.name!r} can't be written as Python source: {error}. Use functions of torch there, or "
                     "export_onnx or export_program"
                 ) from error
+        if self._expressions.names_device:
+            self._lines.insert(0, f"{self._device} = {self._tensor}.device")
         return Forward(", ".join(self._parameters), tuple(self._lines), tuple(self._notes))
 
     def _write(self, node: fx.Node, following: fx.Node | None) -> None:
@@ -238,8 +244,22 @@ class _Writer:
             owner_node, key = node.args[0], node.args[1]
             called = self._variables.get(owner_node, "part") if isinstance(owner_node, fx.Node) else "part"
             return str(key) if isinstance(key, str) else f"{called}_{key}"
+        if node.target is operator.getitem:
+            return "part"
         name = getattr(node.target, "__name__", node.name)
         return name.lower() if isinstance(node.target, type) else name
+
+
+def _home(root: fx.GraphModule, layout: Layout) -> tuple[torch.device | None, str]:
+    """The device of a network, and the expression for a tensor on it; None where it has none or several."""
+    tensors = [
+        (tensor, layout.tensor(module, name))
+        for module in unique_modules(root)
+        for name, tensor in (*module._parameters.items(), *module._buffers.items())
+        if tensor is not None
+    ]
+    devices = {tensor.device for tensor, _ in tensors}
+    return (devices.pop(), tensors[0][1]) if len(devices) == 1 else (None, "")
 
 
 def _ancestors(node: fx.Node) -> list[fx.Node]:

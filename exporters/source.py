@@ -70,7 +70,7 @@ def model_source(root: fx.GraphModule) -> ModelSource:
     )
     sections = [*(f"{source}\n" for source in classes.sources), "\n".join(network) + "\n", load.strip("\n") + "\n"]
     code = "\n\n".join([files, *sections])
-    notes = (*body.notes, *_notes(code, classes))
+    notes = (*body.notes, *_notes(body.lines, classes))
     return ModelSource(_HEAD + _imports(code, classes) + "\n\n" + code, notes)
 
 
@@ -88,9 +88,9 @@ def _imports(code: str, classes: Classes) -> str:
     return "\n".join([*standard, "", *others]) + "\n"
 
 
-def _notes(code: str, classes: Classes) -> list[str]:
+def _notes(lines: Sequence[str], classes: Classes) -> list[str]:
     notes = []
-    if re.search(r"device=torch\.device\(", code):
+    if re.search(r"torch\.device\(", "\n".join(lines)):
         notes.append("the graph names a device: the network runs only there")
     if classes.sources:
         notes.append("model.py has its own version of each output class, with the same fields")

@@ -29,7 +29,7 @@ class Bindings:
         self._undo.append((id(tensor), self._record_of.get(id(tensor))))
         self._record_of[id(tensor)] = record
         record.storages = self.storages(tensor)
-        record.meta = {"shape": tuple(tensor.shape), "dtype": tensor.dtype}
+        record.meta.update(shape=tuple(tensor.shape), dtype=tensor.dtype)
 
     def record_of(self, tensor: Any) -> Record | None:
         """What the tensor stands for, or None."""

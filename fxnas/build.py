@@ -217,7 +217,9 @@ class _Builder:
             n: p.default for n, p in list(parameters.items())[:last] if n not in given and p.default is not p.empty
         }
         order = [*(n for n in parameters if n in given or n in skipped), *(n for n in given if n not in parameters)]
-        fixed = {n: s.record.meta["constant"] for n, s in given.items() if "constant" in s.record.meta} | skipped
+        constants = {name: step.record.meta["constants"] for name, step in given.items()}
+        constants |= {name: [((), default)] for name, default in skipped.items()}
+        fixed = {name: found[0][1] for name, found in constants.items() if found and found[0][0] == ()}
         defaults = _defaults(order, fixed, parameters)
         for name in order:
             target = given[name].record.target if name in given else name
@@ -227,9 +229,11 @@ class _Builder:
                 node.meta.update(self._meta(given[name]))
         if self.program.fixed_mode is not None:
             self._check_mode(self.program.fixed_mode)
-        for name in order:
-            if name in fixed:
-                self._check_fixed(next(n for n in self.graph.nodes if n.target == name), name, fixed[name])
+        for node in [node for node in self.graph.nodes if node.op == "placeholder"]:
+            for path, value in constants[str(node.target).strip("*")]:
+                self._check_constant(node, path, value)
+            if node.args == (None,) and not constants[str(node.target)]:
+                self._check_given(node)
 
     def _check_mode(self, training: bool) -> None:
         mode = self._create("get_attr", MODE, (), {}, MODE)
@@ -245,11 +249,18 @@ class _Builder:
         effect = self._create("call_function", torch._assert, (agrees, message), {}, "check")
         effect.meta["effect"] = True
 
-    def _check_fixed(self, node: Node, name: str, value: Any) -> None:
+    def _check_given(self, node: Node) -> None:
+        given = self._create("call_function", operator.is_not, (node, None), {}, "given")
+        message = f"argument {node.target} was given when the model was traced: give it"
+        self._create("call_function", torch._assert, (given, message), {}, "check").meta["effect"] = True
+
+    def _check_constant(self, node: Node, path: tuple[Any, ...], value: Any) -> None:
         if not isinstance(value, bool | int | float | str | None):
             return
-        node.meta["constant"] = True
-        self._check(node, value, f"argument {name!r} was {value!r} when the model was traced, and is part of the graph")
+        name = str(node.target).strip("*") + "".join(f"[{key!r}]" for key in path)
+        for key in path:
+            node = self._create("call_function", operator.getitem, (node, key), {}, "constant")
+        self._check(node, value, f"argument {name} was {value!r} when the model was traced, and is part of the graph")
 
 
 class _Made:
@@ -268,18 +279,17 @@ def _details(choice: Choice | None) -> dict[str, Any]:
 def _defaults(
     order: list[str], fixed: Mapping[str, Any], parameters: Mapping[str, inspect.Parameter]
 ) -> dict[str, tuple[Any, ...]]:
-    """Defaults of trailing arguments whose value is part of the graph."""
+    """Defaults of trailing arguments, as far as an argument whose value is part of the graph needs them."""
     defaults: dict[str, tuple[Any, ...]] = {}
     for name in reversed(order):
-        default = parameters[name].default if name in parameters else inspect.Parameter.empty
-        if (
-            name not in fixed
-            or default is inspect.Parameter.empty
-            or not isinstance(default, bool | int | float | str | None)
-        ):
+        parameter = parameters[name]
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            continue
+        if not isinstance(parameter.default, bool | int | float | str | None):
             break
-        defaults[name] = (default,)
-    return defaults
+        defaults[name] = (parameter.default,)
+    first = min((order.index(name) for name in fixed if name in defaults), default=len(order))
+    return {name: default for name, default in defaults.items() if order.index(name) >= first}
 
 
 def _name_of(target: Any) -> str:

@@ -18,7 +18,7 @@ def bind_inputs(model: nn.Module | Callable[..., Any], example_inputs: Any) -> t
         model: the module (its `forward` is asked for parameter names) or a function.
         example_inputs: one of
             a tuple: the positional arguments;
-            a dict whose keys are parameter names of `forward`: the keyword arguments;
+            a dict whose keys `forward` takes as keywords: the keyword arguments;
             a pair of a tuple and such a dict: both;
             anything else (a tensor, a list, a dict batch, None): the only argument.
 
@@ -51,7 +51,7 @@ def _name(model: nn.Module | Callable[..., Any]) -> str:
 
 def _split(signature: inspect.Signature, example: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     if isinstance(example, tuple) and not hasattr(example, "_fields"):
-        if len(example) == 2 and isinstance(example[0], tuple) and _are_keywords(signature, example[1]):
+        if len(example) == 2 and isinstance(example[0], tuple) and _are_keywords(signature, example[1], example[0]):
             return example[0], dict(example[1])
         return example, {}
     if _are_keywords(signature, example):
@@ -59,8 +59,18 @@ def _split(signature: inspect.Signature, example: Any) -> tuple[tuple[Any, ...],
     return (example,), {}
 
 
-def _are_keywords(signature: inspect.Signature, value: Any) -> bool:
+def _are_keywords(signature: inspect.Signature, value: Any, args: tuple[Any, ...] = ()) -> bool:
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
         return False
-    named = {name for name, p in signature.parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
-    return set(value) <= named
+    parameters = signature.parameters.values()
+    if set(value) <= {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}:
+        return True
+    return any(p.kind is p.VAR_KEYWORD for p in parameters) and _binds(signature, args, value)
+
+
+def _binds(signature: inspect.Signature, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError:
+        return False
+    return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -26,7 +27,7 @@ from fxnas.recording import Record, Recording
 
 FAKE_BATCH = 1009  # a prime that no layer width is a multiple of: such sizes come from the batch
 _REAL_BATCH = 7
-_LOCK = threading.Lock()  # a run patches nn.Module for its duration
+_LOCK = threading.RLock()  # a run patches nn.Module for its duration
 
 
 class Runner:
@@ -103,6 +104,7 @@ class Runner:
         reads: list[bool] = []
         with ExitStack() as stack:
             stack.enter_context(_LOCK)
+            stack.enter_context(_quiet())
             stack.enter_context(_unchanged(self.model))
             stack.enter_context(_watched_mode(self.model, self.paths, training, reads))
             stack.enter_context(intercept_modules(recorder))
@@ -144,8 +146,7 @@ class Runner:
         for name, value in bound.arguments.items():
             stars = str(signature.parameters[name]).partition(name)[0]  # "*" or "**" for what collects the rest
             records.append(Record("placeholder", stars + name, (), {}))
-            if not any(isinstance(leaf, Tensor) for leaf in pytree.tree_leaves(value)):
-                records[-1].meta["constant"] = value
+            records[-1].meta["constants"] = list(_constants(value))
         recorder.records += records
         for name, record in zip(bound.arguments, records, strict=True):
             made = pytree.tree_map_only(Tensor, lambda tensor: self._tensor(tensor, batch, fake), bound.arguments[name])
@@ -187,6 +188,30 @@ class _StandIn:
 def _cloned(tensor: Tensor) -> Tensor:
     clone = tensor.detach().clone()
     return nn.Parameter(clone, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else clone
+
+
+def _constants(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    """The plain values of an argument, which become part of the graph, each with the way to it."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _constants(item, (*path, key))
+    elif isinstance(value, tuple | list):
+        for i, item in enumerate(value):
+            yield from _constants(item, (*path, i))
+    elif isinstance(value, bool | int | float | str | None):
+        yield path, value
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Torch logs the traceback of an error in a fake operation; the error itself says the same."""
+    logger = logging.getLogger("torch._subclasses.fake_tensor")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _tiled(tensor: Tensor, batch: int) -> Tensor:

@@ -13,22 +13,9 @@ import torch
 from torch import nn
 
 from fxnas.nn import LayerChoice
+from tests.torchvision_shim import torchvision_models
 
 Inputs = Callable[[int], Any]
-
-_OPERATORS: list[torch.library.Library] = []
-
-
-def torchvision_models() -> Any:
-    """`torchvision.models`. A wheel whose compiled operators don't load beside this torch needs their names first."""
-    if not _OPERATORS and not hasattr(torch.ops.torchvision, "nms"):
-        library = torch.library.Library("torchvision", "DEF")
-        for name in ("nms", "qnms"):
-            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        _OPERATORS.append(library)
-    from torchvision import models
-
-    return models
 
 
 @dataclass(frozen=True)
@@ -100,7 +87,8 @@ def _vision(name: str, size: int, layer: str, **options: Any) -> Network:
 def _text(name: str, config: str, model: str, inputs: Inputs, layer: str, **options: Any) -> Network:
     def build() -> nn.Module:
         os.environ["HF_HUB_OFFLINE"] = "1"
-        torchvision_models()  # transformers imports torchvision where it is installed
+        if importlib.util.find_spec("torchvision") is not None:
+            torchvision_models()  # transformers imports it too
         import transformers
 
         built: nn.Module = getattr(transformers, model)(getattr(transformers, config)(**options))
