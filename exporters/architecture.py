@@ -30,10 +30,7 @@ def export_architecture(architecture: ArchitectureLike, path: str | Path) -> Pat
     Raises:
         ExportError: it can't be written as JSON, or not to that place.
     """
-    try:
-        write_atomic(path, json_text(architecture_json(architecture)))
-    except OSError as error:
-        raise ExportError(f"can't write {path}: {error.strerror}") from error
+    write_atomic(path, json_text(architecture_json(architecture)))
     return Path(path)
 
 

@@ -15,6 +15,7 @@ from fxnas.exporters.outputs import Outputs, tensor_leaves
 from fxnas.exporters.report import Comparison
 from fxnas.exporters.running import run
 from fxnas.exporters.trials import trials
+from fxnas.exporters.weights import has_own_layout
 
 
 def check_same_module(wanted: fx.GraphModule, loaded: nn.Module) -> None:
@@ -29,7 +30,11 @@ def check_same_module(wanted: fx.GraphModule, loaded: nn.Module) -> None:
     ours, theirs = ({**dict(m.named_buffers()), **m.state_dict()} for m in (wanted, loaded))
     for name, tensor in ours.items():
         other = theirs.get(name)
-        if other is None or not same_bits(tensor, other) or (_dense(tensor) and tensor.stride() != other.stride()):
+        if (
+            other is None
+            or not same_bits(tensor, other)
+            or (has_own_layout(tensor) and tensor.stride() != other.stride())
+        ):
             found = "missing" if other is None else describe(other)
             raise ExportError(f"the tensor {name!r} is {found} or has other values, expected {describe(tensor)}")
     for what, read in (("requires_grad", _requires_grad), ("training", _training)):
@@ -91,10 +96,6 @@ def _one(
                 raise ExportError(f"the exported network doesn't compute what the graph computes: {delta}")
         found.append(delta)
     return found
-
-
-def _dense(tensor: Tensor) -> bool:
-    return torch.empty_like(tensor).stride() == tensor.stride()
 
 
 def _requires_grad(module: nn.Module) -> dict[str, bool]:

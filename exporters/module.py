@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -147,7 +148,7 @@ def _check_files(folder: Path) -> None:
 def _check_source(ours: str, theirs: str) -> None:
     if ours == theirs:
         return
-    pairs = zip([*ours.splitlines(), ""], [*theirs.splitlines(), ""], strict=False)
+    pairs = itertools.zip_longest(ours.split("\n"), theirs.split("\n"), fillvalue="")
     number, (our, their) = next((i, pair) for i, pair in enumerate(pairs, 1) if pair[0] != pair[1])
     raise ExportError(
         f"model.py is not what fxnas {__version__} writes for this network (line {number} is {their.strip()!r}, "

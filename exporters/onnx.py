@@ -24,6 +24,7 @@ from fxnas.exporters.outputs import Outputs
 from fxnas.exporters.plan import TRAINING, Plan, make_plan, os_errors
 from fxnas.exporters.report import ExportReport, describe_tensors
 from fxnas.exporters.running import evaluating
+from fxnas.exporters.tracing import check_names
 from fxnas.exporters.trials import compare_runs
 
 
@@ -62,7 +63,7 @@ def export_onnx(
         ExportError: the module has open choices, can't be translated, or the file computes something else; nothing is
             written then.
     """
-    check_exportable(module)
+    check_names(check_exportable(module))
     final = Path(os.path.realpath(path))
     training = module.training
     with os_errors(final), evaluating(module):

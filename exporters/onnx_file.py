@@ -66,7 +66,8 @@ def check(path: Path) -> onnx.ModelProto:
     try:
         onnx.checker.check_model(str(path), full_check=True)
     except Exception as error:
-        raise ExportError(f"{path} fails onnx's checker: {error}") from error
+        hint = "; export the module in float32" if "unsupported type" in str(error) else ""
+        raise ExportError(f"the model fails onnx's checker: {error}{hint}") from error
     return model
 
 

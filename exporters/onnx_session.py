@@ -44,7 +44,7 @@ class Session:
         try:
             self._session = onnxruntime.InferenceSession(str(path), options, providers=wanted)
         except Exception as error:  # its own classes, which share no base
-            raise ExportError(f"ONNX Runtime can't load the model: {_first_line(error)}") from error
+            raise ExportError(f"ONNX Runtime can't load the model: {_first_line(error)}{_hint(error)}") from error
         self.providers: tuple[str, ...] = tuple(self._session.get_providers())
         if len(wanted) > 1 and self.providers[0] != _CUDA:
             raise ExportError(
@@ -90,6 +90,12 @@ def _tensor(value: Any) -> Tensor:
     if value.data_type() == "tensor(bfloat16)":
         return torch.utils.dlpack.from_dlpack(value).clone()
     return torch.from_numpy(np.array(value.numpy()))
+
+
+def _hint(error: Exception) -> str:
+    """A way out where the provider lacks a kernel, as the CPU does for many float64 and bfloat16 ones."""
+    missing = "NOT_IMPLEMENTED" in str(error)
+    return "; its provider has no kernel for this dtype: export the module in float32, or with a GPU" if missing else ""
 
 
 def _first_line(error: Exception) -> str:

@@ -17,12 +17,12 @@ from fxnas import __version__
 from fxnas.errors import ExportError
 from fxnas.exporters.architecture import ArchitectureLike, architecture_of
 from fxnas.exporters.checks import check_exportable
-from fxnas.exporters.nests import children
+from fxnas.exporters.nests import children, leaves
 from fxnas.exporters.outputs import Outputs, tensor_leaves
 from fxnas.exporters.plan import TRAINING, Plan, make_plan, os_errors
 from fxnas.exporters.report import ExportReport
 from fxnas.exporters.running import evaluating, untouched
-from fxnas.exporters.tracing import export_tensors, quiet, root_cause, varying
+from fxnas.exporters.tracing import check_name, check_names, export_tensors, quiet, root_cause, varying
 from fxnas.exporters.trials import compare_runs
 from fxnas.files import atomic_path
 
@@ -69,13 +69,14 @@ def export_program(
         ExportError: the module has open choices, can't be exported, or the file computes something else; nothing is
             written then.
     """
-    check_exportable(module)
+    check_names(check_exportable(module))
     final = Path(os.path.realpath(path))
     training = module.training
     with os_errors(final), evaluating(module):
         plan = make_plan(module, example_inputs, dynamic_batch=dynamic_batch)
         if training:
             plan = replace(plan, notes=(TRAINING, *plan.notes))
+        _check_keys(plan)
         exported, notes = _exported(plan)
         described, fingerprint = architecture_of(module, architecture)
         extra = {
@@ -86,6 +87,12 @@ def export_program(
             found = compare_runs(module, plan.inputs, plan.names, _runner(plan, temporary), dynamic=plan.dynamic)
         device = str(plan.inputs.tensors[0].device)
         return replace(plan.report(final, "program", [final], [device], found, notes=notes), path=Path(path))
+
+
+def _check_keys(plan: Plan) -> None:
+    for path, _ in leaves(dict(plan.inputs.bound.arguments)):
+        for key in path:
+            check_name(str(key), "the key of an input", "use export_onnx or export_module")
 
 
 def _exported(plan: Plan) -> tuple[torch.export.ExportedProgram, tuple[str, ...]]:

@@ -1,20 +1,49 @@
-"""What both users of torch.export share: the tensors to trace with, which sizes vary, and silence."""
+"""What both users of torch.export share: legal names, the tensors to trace with, which sizes vary, and silence."""
 
 from __future__ import annotations
 
+import keyword
 import logging
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from fxnas.errors import ExportError, shown
 from fxnas.exporters.inputs import TensorInputs
 from fxnas.exporters.sampling import tiled
 
 _LOGGERS = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
+
+_HARMLESS = re.compile(r"[\w ./-]*")
+
+
+def check_names(module: nn.Module) -> None:
+    """Checks that no name of a submodule, parameter or buffer can become code.
+
+    torch.export writes these names into the source that it generates, as they are. A materialized graph has legal ones.
+
+    Raises:
+        ExportError: a name has other characters than letters, digits, spaces and `_./-`, or is a keyword.
+    """
+    for part in module.modules():
+        for table in (part._modules, part._parameters, part._buffers):
+            for name in table:
+                check_name(name, "the name of a part of the module", "trace and materialize the module, or rename it")
+
+
+def check_name(name: str, what: str, way_out: str) -> None:
+    """Checks a single name.
+
+    Raises:
+        ExportError: it could become code.
+    """
+    if not _HARMLESS.fullmatch(name) or keyword.iskeyword(name):
+        raise ExportError(f"{shown(name)} is {what}, and torch.export would write it into code: {way_out}")
 
 
 @contextmanager

@@ -29,13 +29,15 @@ def named_tensors(root: nn.Module) -> dict[str, Tensor]:
 
 
 def strides(root: nn.Module) -> dict[str, tuple[int, ...]]:
-    """The layout of tensors that aren't contiguous but dense (channels last): it decides which kernels run."""
-    found = {}
-    for name, tensor in named_tensors(root).items():
-        dense = torch.empty_like(tensor).stride() == tensor.stride()  # empty_like keeps a layout only if it is dense
-        if not tensor.is_contiguous() and dense:
-            found[name] = tensor.stride()
-    return found
+    """The layout of dense tensors that don't lie row by row (channels last): it decides which kernels run."""
+    return {name: tensor.stride() for name, tensor in named_tensors(root).items() if has_own_layout(tensor)}
+
+
+def has_own_layout(tensor: Tensor) -> bool:
+    """Whether the strides of a tensor are worth keeping."""
+    if tensor.layout is not torch.strided or tensor.stride() == torch.empty(tensor.shape, device="meta").stride():
+        return False
+    return torch.empty_like(tensor, device="meta").stride() == tensor.stride()  # kept only where there are no gaps
 
 
 def stored_as_real(tensor: Tensor) -> bool:

@@ -21,6 +21,8 @@ _SKIP_ABSENT = 0.1  # a step that would have used a value that this run doesn't 
 _USES_ABSENT = 3.0  # matching such a step nevertheless
 _OTHER_FORM = 0.3
 _OTHER_ARGUMENT = 0.6
+_OTHER_ROUND = 0.2  # of a loop, where an argument agrees all the same
+_ALIEN_ROUND = 0.8  # where none does
 _LATER_ARGUMENT = 0.3  # … that another step of the gap computes: this run may well skip that one
 
 Pair = tuple[int | None, int | None]
@@ -59,17 +61,43 @@ def align(
         merged.append(step)
         if other is not None:
             partner[records[other]] = step
+    _renumber_storages(steps, records, partner)
     for record in records:
         args, kwargs = map_references(lambda r: partner[r], (record.args, record.kwargs))
         partner[record].variants[run] = (args, kwargs)
     return merged, partner
 
 
+def _renumber_storages(steps: list[Step], records: list[Record], partner: dict[Record, Step]) -> None:
+    """Each run numbers its storages anew: gives the run's the numbers that the known steps have."""
+    known = set(steps)
+    numbers: dict[int, int] = {}
+    free = 1 + max((number for step in steps for number in step.record.storages + step.record.mutates), default=-1)
+    for record in records:
+        kept = partner[record].record
+        if partner[record] in known:
+            for mine, theirs in zip(record.storages, kept.storages, strict=False):
+                numbers.setdefault(mine, theirs)
+        for number in record.storages + record.mutates:
+            if number not in numbers:
+                numbers[number] = free
+                free += 1
+        storages, mutates = (tuple(numbers[n] for n in group) for group in (record.storages, record.mutates))
+        if partner[record] in known:
+            storages, mutates = (*kept.storages, *storages), (*kept.mutates, *mutates)
+        kept.storages, kept.mutates = tuple(dict.fromkeys(storages)), tuple(dict.fromkeys(mutates))
+        kept.effect = kept.effect or record.effect
+
+
 def _anchors(steps: list[Step], records: list[Record]) -> list[tuple[int, int]]:
-    """Places of tokens that occur once on both sides, the longest set whose order agrees (patience sorting)."""
+    """Places of tokens that occur once on both sides, in the same round of their loops.
+
+    Of these the longest set whose order agrees (patience sorting).
+    """
     here, there = Counter(step.token for step in steps), Counter(record.token for record in records)
     place = {record.token: j for j, record in enumerate(records)}
-    pairs = [(i, place[s.token]) for i, s in enumerate(steps) if here[s.token] == 1 and there.get(s.token) == 1]
+    once = ((i, s) for i, s in enumerate(steps) if here[s.token] == 1 and there.get(s.token) == 1)
+    pairs = [(i, place[s.token]) for i, s in once if records[place[s.token]].rounds == s.record.rounds]
     tails: list[int] = []
     chain: list[list[tuple[int, int]]] = []
     back: dict[tuple[int, int], tuple[int, int] | None] = {}
@@ -135,13 +163,20 @@ class _Gap:
             return None
         known = flatten(next(iter(step.variants.values())))
         given = flatten((record.args, record.kwargs))
+        other_round = self._other_round(step, record, known[0], given[0])
         if self.uses_absent[i] and not any(leaf is None for leaf in given[0]):
             return _USES_ABSENT
         if known[1] != given[1]:
-            return _OTHER_FORM
+            return _OTHER_FORM + other_round
         if self.uses_absent[i]:
+            return other_round
+        return other_round + sum(self._difference(a, b) for a, b in zip(known[0], given[0], strict=True))
+
+    def _other_round(self, step: Step, record: Record, known: list[Any], given: list[Any]) -> float:
+        if step.record.rounds == record.rounds:
             return 0.0
-        return sum(self._difference(a, b) for a, b in zip(known[0], given[0], strict=True))
+        partners = (self.partner.get(value) for value in given if isinstance(value, Record))
+        return _OTHER_ROUND if any(partner in known for partner in partners) else _ALIEN_ROUND
 
     def _difference(self, known: Any, given: Any) -> float:
         if self._alike(known, given):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any
 
 from torch import Tensor
@@ -68,14 +69,24 @@ class Bindings:
         """A point to rewind to."""
         return len(self._undo)
 
-    def rewind(self, mark: int) -> dict[int, Record]:
-        """Undoes the bindings of older tensors made since `mark`, and gives the newest ones back, by identity."""
-        changed: dict[int, Record] = {}
+    def rewind(self, mark: int, lasting: Container[int]) -> dict[int, Record]:
+        """Undoes the bindings made since `mark`.
+
+        Args:
+            mark: the point to go back to.
+            lasting: identities of tensors that need no binding to be known: those of the model.
+
+        Returns:
+            The newest bindings of tensors that were known before, by identity.
+        """
+        newest = {identity: self._record_of[identity] for identity, _ in self._undo[mark:]}
         for identity, old in reversed(self._undo[mark:]):
             if old is not None:
-                changed.setdefault(identity, self._record_of[identity])
                 self._record_of[identity] = old
-        return changed
+            else:
+                self._record_of.pop(identity, None)
+        del self._undo[mark:]
+        return {i: record for i, record in newest.items() if i in self._record_of or i in lasting}
 
     def tensor(self, identity: int) -> Tensor:
         """The tensor of an identity that `rewind` gave."""

@@ -15,11 +15,11 @@ from torch.fx import Graph, Node
 from fxnas import ops
 from fxnas.children import MODE
 from fxnas.choice import Choice
-from fxnas.conditions import ALWAYS, NEVER, Condition, all_of
+from fxnas.conditions import ALWAYS, NEVER, TRAINING_KEY, Condition, all_of
 from fxnas.errors import TraceError
 from fxnas.inputs import signature_of
 from fxnas.learn import select
-from fxnas.liveness import needs
+from fxnas.liveness import is_choose, is_switch, needs
 from fxnas.nn import choice_paths
 from fxnas.program import Listing, Program, Select, Step, identity
 from fxnas.recording import Attribute, Constant, Expression, size_of
@@ -37,11 +37,23 @@ def build_graph(program: Program, runner: Runner) -> tuple[Graph, dict[str, torc
     for step in program.steps:
         builder.add(step)
     graph = builder.graph
+    _keep_deciding(graph)
     conditions = needs(graph)
     for node in reversed(graph.nodes):
         if conditions[node] is NEVER:
             graph.erase_node(node)
     return graph, builder.constants
+
+
+def _keep_deciding(graph: Graph) -> None:
+    """Keeps a choice that no value depends on, where a write to memory does."""
+    conditions = needs(graph)
+    asked = dict.fromkeys(key for condition in conditions.values() for key in condition.keys)
+    choices = [node for node in graph.nodes if is_choose(node) or is_switch(node)]
+    decided = {node.kwargs["key"] for node in choices if conditions[node] is not NEVER}
+    for key in asked:
+        if key not in decided and key != TRAINING_KEY:
+            next(node for node in choices if node.kwargs["key"] == key).meta["effect"] = True
 
 
 class _Builder:
@@ -71,14 +83,10 @@ class _Builder:
         if record.op == "output":
             output: Node = self.graph.output(args[0])
             return output
-        if record.op == "choose":
-            return self._create(
-                "call_function",
-                ops.choose,
-                args,
-                {**kwargs, "paths": self.paths[kwargs["key"]]},
-                record.target or "choice",
-            )
+        if record.op in ("choose", "switch"):
+            function = ops.choose if record.op == "choose" else ops.switch
+            details = {**kwargs, "paths": self.paths[kwargs["key"]]}
+            return self._create("call_function", function, args, details, record.target or "choice")
         return self._create(record.op, record.target, args, kwargs, _name_of(record.target))
 
     def _create(self, op: str, target: Any, args: Any, kwargs: Any, name: str) -> Node:
@@ -95,7 +103,10 @@ class _Builder:
         if record.storages:
             meta["storages"] = record.storages
         if record.mutates or record.effect:
-            meta.update(mutates=record.mutates, effect=record.effect, guard=all_of([record.guard, step.guard]))
+            meta.update(mutates=record.mutates, effect=record.effect)
+        guard = all_of([record.guard, step.guard])
+        if guard is not ALWAYS:
+            meta["guard"] = guard
         return meta
 
     def _real_size(self, size: int) -> int:

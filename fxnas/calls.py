@@ -39,6 +39,10 @@ RANDOM = frozenset(
 """Factories whose values nobody can know at trace time."""
 
 
+SPLITS = frozenset({"unbind", "split", "chunk", "tensor_split", "hsplit", "vsplit", "dsplit", "split_with_sizes"})
+"""Functions that give as many values as a size tells."""
+
+
 def _operator(name: str) -> Callable[..., Any]:
     function: Callable[..., Any] = getattr(operator, f"{name}_" if name in ("and", "or") else name)
     return function

@@ -46,16 +46,27 @@ class ChoiceRecorder(Recorder):
 
     def _layer_choice(self, module: LayerChoice, args: Any, kwargs: Any) -> Any:
         choice, path = self._choice_of(module)
-        base, changes, outputs = self.guard, [], []
+        base, outputs = self.guard, []
+        changes: list[dict[int, Record]] = []
         for i, candidate in enumerate(module.candidates()):
             self.guard = all_of([base, chosen(choice.key, i, len(module), module.n_chosen)])
             mark = self.bindings.mark()
             outputs.append(self._option(candidate(*args, **kwargs)))
-            changes.append(self.bindings.rewind(mark))
+            changes.append(self.bindings.rewind(mark, self.names))
             self.guard = base
+            if choice.n_chosen != 1:
+                self._pass_on(choice, path, i, changes[-1])
         result = self._choose_outputs(module, choice, path, outputs)
-        self._merge_changes(choice, path, changes)
+        if choice.n_chosen == 1:
+            self._merge_changes(choice, path, changes)
         return (result, self._mask(module, choice, path)) if module.return_mask else result
+
+    def _pass_on(self, choice: Choice, path: str, index: int, change: dict[int, Record]) -> None:
+        """Where several candidates may run, what one wrote in place is what the next ones see, if it ran."""
+        for identity, version in change.items():
+            tensor = self.bindings.tensor(identity)
+            details = {**self._details(choice), "candidate": index}
+            self.bindings.bind(tensor, self.add("switch", path, (version, self.lower_leaf(tensor)), details))
 
     def _option(self, output: Any) -> _Option:
         leaves, spec = pytree.tree_flatten(output)
@@ -64,13 +75,8 @@ class ChoiceRecorder(Recorder):
     def _merge_changes(self, choice: Choice, path: str, changes: list[dict[int, Record]]) -> None:
         """A tensor that some candidates write to in place has, afterwards, the version of the chosen candidate."""
         for identity in dict.fromkeys(identity for change in changes for identity in change):
-            if choice.n_chosen != 1:
-                raise self.error(
-                    f"candidates of choice {choice.key!r} write to their input in place while several may run",
-                    "make them out of place",
-                )
             tensor = self.bindings.tensor(identity)
-            base = self.bindings.record_of(tensor)
+            base = self.lower_leaf(tensor)
             versions = [change.get(identity, base) for change in changes]
             self.bindings.bind(tensor, self._choose_record(choice, path, versions, "sum"))
 
@@ -113,35 +119,27 @@ class ChoiceRecorder(Recorder):
     def _choose_list(self, choice: Choice, path: str, values: list[Any], lowered: list[Any]) -> list[Any]:
         if choice.n_chosen is None:
             # Which elements the list has is something that Python sees: the tracer asks for each in turn.
+            for value, record in zip(values, lowered, strict=True):
+                if isinstance(record, Record):
+                    self.bindings.bind(value, record)
             return [values[i] for i in self._decision(choice)]
         record = self._choose_record(choice, path, lowered, "none")
         outputs = [self._fresh(values) for _ in range(choice.n_chosen)]
         for i, output in enumerate(outputs):
-            item = Record("call_function", operator.getitem, (record, i), {}, record.where, record.frame, self.guard)
-            self.records.append(item)
-            self.bindings.bind(output, item)
+            self.bindings.bind(output, self._add_part(record, operator.getitem, i))
         return outputs
 
     def _choose_record(self, choice: Choice, path: str, options: Any, reduction: str) -> Record:
-        details = {
-            "key": choice.key,
-            "kind": choice.kind,
-            "candidates": choice.candidates,
-            "n_chosen": choice.n_chosen,
-            "reduction": reduction,
-        }
-        where, frame = self.location()
-        record = Record("choose", path, (tuple(options),), details, where, frame, self.guard)
-        self.records.append(record)
-        return record
+        return self.add("choose", path, (tuple(options),), {**self._details(choice), "reduction": reduction})
+
+    def _details(self, choice: Choice) -> dict[str, Any]:
+        return {"key": choice.key, "kind": choice.kind, "candidates": choice.candidates, "n_chosen": choice.n_chosen}
 
     def _mask(self, module: LayerChoice | InputChoice, choice: Choice, path: str) -> Tensor:
         record = self._choose_record(choice, path, (), "mask")
         record.kwargs["device"] = self._input_device()
-        self.recording = False
-        with unset_fake_temporarily():
+        with self.paused(), unset_fake_temporarily():
             value = ops.mask(self._decision(choice), len(module))
-        self.recording = True
         self.bindings.bind(value, record)
         self.known[id(value)] = (choice.key,)
         return value
@@ -182,12 +180,8 @@ class ChoiceRecorder(Recorder):
 
     def _fresh(self, values: list[Tensor], copies: int = 1) -> Tensor:
         """A tensor with the form of the values (dimension 1 repeated `copies` times) and an identity of its own."""
-        self.recording = False
-        try:
-            with torch.no_grad():
-                output = torch.empty_like(values[0]) if copies == 1 else torch.cat([values[0]] * copies, dim=1)
-        finally:
-            self.recording = True
+        with self.paused(), torch.no_grad():
+            output = torch.empty_like(values[0]) if copies == 1 else torch.cat([values[0]] * copies, dim=1)
         self.bindings.share(output, values)
         return output
 

@@ -214,20 +214,20 @@ class Learner:
         return unflatten([self._value(c, step) for c in columns], form)
 
     def _listing(self, column: dict[int, Any], step: Step) -> Listing:
-        """A list of which some runs lack elements: each element of the longest is there under a condition."""
+        """A list of which some runs lack elements: each is there under a condition, and may itself vary."""
         if not all(isinstance(value, list | tuple) for value in column.values()):
             raise self._refusal(step, "the form of an argument depends on choices")
-        full = max(column.values(), key=len)
-        known = [identity(item) for item in full]
-        for value in column.values():
-            rest = iter(known)
-            if not all(identity(item) in rest for item in value):
-                raise self._refusal(step, "a list changes in another way than by leaving elements out")
+        longest = max(column, key=lambda run: len(column[run]))
+        slots: list[dict[int, Any]] = [{longest: item} for item in column[longest]]
+        for run, value in column.items():
+            if run != longest:
+                slots = _fit(slots, run, list(value))
         items = []
-        for item in full:
-            there = {run: identity(item) in [identity(v) for v in value] for run, value in column.items()}
-            items.append((self._condition(there, step, "an element of a list"), item))
-        return Listing(type(full), tuple(items))
+        for slot in slots:
+            there = {run: run in slot for run in column}
+            condition = self._condition(there, step, "an element of a list")
+            items.append((condition, self._value(self._without_none(slot), step)))
+        return Listing(type(column[longest]), tuple(items))
 
     # -- explanations
 
@@ -306,6 +306,34 @@ class Learner:
             f"(choices that Python sees: {keys}); let the branch depend on fewer optional inputs, or merge them before "
             "branching"
         )
+
+
+def _fit(slots: list[dict[int, Any]], run: int, values: list[Any]) -> list[dict[int, Any]]:
+    """Puts a run's elements into the slots that hold the same ones (longest common subsequence), or between them."""
+    known = [{identity(item) for item in slot.values()} for slot in slots]
+    names = [identity(value) for value in values]
+    n, m = len(slots), len(values)
+    best = [[0] * (m + 1) for _ in range(n + 1)]
+    for i in range(n - 1, -1, -1):
+        for j in range(m - 1, -1, -1):
+            match = best[i + 1][j + 1] + 1 if names[j] in known[i] else 0
+            best[i][j] = max(match, best[i + 1][j], best[i][j + 1])
+    fitted: list[dict[int, Any]] = []
+    i = j = 0
+    while i < n or j < m:
+        if i < n and j < m and names[j] in known[i] and best[i][j] == best[i + 1][j + 1] + 1:
+            fitted.append({**slots[i], run: values[j]})
+            i, j = i + 1, j + 1
+        elif i < n and j < m and best[i][j] == best[i + 1][j + 1]:
+            fitted.append({**slots[i], run: values[j]})  # another value in the same place
+            i, j = i + 1, j + 1
+        elif j < m and (i == n or best[i][j] == best[i][j + 1]):
+            fitted.append({run: values[j]})
+            j += 1
+        else:
+            fitted.append(slots[i])
+            i += 1
+    return fitted
 
 
 def select(condition: Condition, present_value: Any, absent_value: Any) -> Any:

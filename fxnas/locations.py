@@ -5,7 +5,11 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from types import CodeType
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import CodeType, FrameType
+from typing import Any
 
 import torch
 
@@ -26,6 +30,7 @@ _FRONT_END = frozenset(
         "recording.py",
         "runs.py",
         "trace.py",
+        "tree.py",
     )
 )
 
@@ -35,26 +40,100 @@ def is_users(filename: str) -> bool:
     return not filename.startswith(_TORCH) and filename not in _FRONT_END
 
 
-def location(outermost: CodeType) -> tuple[Where, str | None]:
-    """The place of the current call.
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a recorded call stands.
+
+    Attributes:
+        where: the chain of (code, instruction) of the user's frames, innermost first: equal for equal program points.
+        rounds: how often each of these frames has jumped back: the rounds of its loops. Empty where nobody counts.
+        frame: the innermost frame in words, `file:line in function`.
+    """
+
+    where: Where
+    rounds: tuple[int, ...]
+    frame: str | None
+
+
+class Locator:
+    """Finds the places of calls.
 
     Args:
-        outermost: the code of the frame that the location is counted from.
-
-    Returns:
-        The chain of (code, instruction) of the user's frames from the innermost to the outermost, which is equal for
-        equal program points of different runs, and the innermost one in words: `file:line in function`.
+        outermost: the code of the frame that places are counted from.
     """
-    frame = sys._getframe(1)
-    where: list[tuple[int, int]] = []
-    user: str | None = None
-    while frame is not None and frame.f_code is not outermost:
-        filename = frame.f_code.co_filename
-        if is_users(filename):
-            where.append((id(frame.f_code), frame.f_lasti))
-            user = user or f"{filename}:{frame.f_lineno} in {frame.f_code.co_name}"
-        frame = frame.f_back  # type: ignore[assignment]
-    return tuple(where), user
+
+    def __init__(self, outermost: CodeType) -> None:
+        self.outermost = outermost
+        self._last_of: dict[CodeType, list[int]] = {}
+        self._rounds: dict[FrameType, tuple[int, int]] = {}  # last instruction, jumps back
+        self._counting = False
+
+    def __call__(self) -> Place:
+        """The place of the current call."""
+        frame: FrameType | None = sys._getframe(1)
+        where: list[tuple[int, int]] = []
+        rounds: list[int] = []
+        user: str | None = None
+        while frame is not None and frame.f_code is not self.outermost:
+            filename = frame.f_code.co_filename
+            if is_users(filename):
+                where.append((id(frame.f_code), self._instruction(frame)))
+                rounds.append(self._rounds.get(frame, (0, 0))[1])
+                user = user or f"{filename}:{frame.f_lineno} in {frame.f_code.co_name}"
+            frame = frame.f_back
+        return Place(tuple(where), tuple(rounds) if self._counting else (), user)
+
+    def _instruction(self, frame: FrameType) -> int:
+        """The current instruction, the last of those that stand for the same piece of source.
+
+        An interpreter that specializes code as it runs may report another one of them each time.
+        """
+        code = frame.f_code
+        if code not in self._last_of:
+            positions = list(code.co_positions())
+            last = list(range(len(positions)))
+            for i in range(len(positions) - 2, -1, -1):
+                if positions[i] == positions[i + 1] and positions[i][2] is not None:
+                    last[i] = last[i + 1]
+            self._last_of[code] = last
+        return self._last_of[code][frame.f_lasti // 2]
+
+    # -- counting the rounds of loops
+
+    @contextmanager
+    def counting(self) -> Iterator[None]:
+        """Counts rounds inside of the block, by the interpreter's own tracing; a debugger's is put back afterwards."""
+        before = sys.gettrace()
+        self._counting = True
+        self.resume()
+        try:
+            yield
+        finally:
+            self._counting = False
+            sys.settrace(before)
+            self._rounds.clear()
+
+    def pause(self) -> None:
+        """Stops counting: what follows is not the user's."""
+        if self._counting:
+            sys.settrace(None)
+
+    def resume(self) -> None:
+        """Goes on counting."""
+        if self._counting:
+            sys.settrace(self._enter)
+
+    def _enter(self, frame: FrameType, event: str, argument: object) -> Any:
+        if not is_users(frame.f_code.co_filename):
+            return None
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        return self._step
+
+    def _step(self, frame: FrameType, event: str, argument: object) -> Any:
+        if event == "opcode":
+            last, count = self._rounds.get(frame, (-1, 0))
+            self._rounds[frame] = (frame.f_lasti, count + (frame.f_lasti < last))
+        return self._step
 
 
 def line_of(error: BaseException) -> str | None:

@@ -8,6 +8,7 @@ import random
 from collections.abc import Mapping
 
 from fxnas.align import align
+from fxnas.batch import check_batch
 from fxnas.conditions import TRAINING, TRAINING_KEY, Condition, chosen, present
 from fxnas.errors import TraceError
 from fxnas.learn import Learner, Steering, is_absent
@@ -29,6 +30,8 @@ def merged_program(runner: Runner) -> Program:
         TraceError: the model fails, or branches in a way that no graph can express.
     """
     base = runner.record(_base_decisions(runner, {}))
+    if base.follows_batch:
+        check_batch(runner, base)
     try:
         return _merged(runner, base, base.reads_training)
     except TraceError:
@@ -64,6 +67,7 @@ def _base_decisions(runner: Runner, extra: Mapping[str, tuple[int, ...]]) -> dic
 def _steering(runner: Runner, masks: tuple[str, ...], reads_training: bool) -> Steering:
     literals: list[Condition] = []
     base = _base_decisions(runner, {key: runner.choices[key].default for key in masks})
+    base = {key: decision for key, decision in base.items() if runner.choices[key].count > 1}
     for key in base:
         choice = runner.choices[key]
         count = len(choice.candidates)
@@ -138,6 +142,8 @@ class _Merger:
         """Learns until nothing is open and random combinations are predicted right."""
         self._learn()
         if len(self.program.runs) > 1:
+            for run in list(self.program.runs):
+                self._verify(run)
             for decisions in self._combinations():
                 if all(run.decisions != decisions for run in self.program.runs):
                     self._verify(self.runner.record(decisions))
@@ -169,8 +175,9 @@ class _Merger:
     def _verify(self, run: Recording) -> None:
         if self._mismatch(run) is None:
             return
-        self.add(run)
-        self._learn()
+        if run not in self.program.runs:
+            self.add(run)
+            self._learn()
         wrong = next((r for r in map(self._mismatch, self.program.runs) if r is not None), None)
         if wrong is not None:
             raise TraceError(

@@ -26,6 +26,9 @@ class Step:
     args: tuple[Any, ...] = ()
     kwargs: dict[str, Any] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        return f"<Step {self.record.op} {self.record.target}>"
+
     @property
     def token(self) -> tuple[Any, ...]:
         """What has to agree for a record to be this step."""

@@ -20,13 +20,13 @@ from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
 from fxnas.bindings import Bindings
-from fxnas.calls import EFFECTS, RANDOM, READS, attribute_name, describe, written_arguments
+from fxnas.calls import EFFECTS, RANDOM, READS, SPLITS, attribute_name, describe, written_arguments
 from fxnas.choice import Choice
 from fxnas.conditions import ALWAYS, Condition
 from fxnas.errors import TraceError
-from fxnas.locations import location
+from fxnas.locations import Locator
 from fxnas.modules import ModulePaths
-from fxnas.recording import Attribute, Constant, Dim, DimFloat, Expression, Op, Record, Where, size_of
+from fxnas.recording import Attribute, Constant, Dim, DimFloat, Expression, Op, Record, size_of
 from fxnas.tree import map_leaves
 from fxnas.tree import tensors as tensors_of
 
@@ -61,6 +61,8 @@ class Recorder(TorchFunctionMode):
         self.recording = False
         self.guard: Condition = ALWAYS
         self.bindings = Bindings()
+        self.locate = Locator(run_forward.__code__)
+        self.follows_batch = False
         self.known: dict[int, tuple[str, ...]] = {}  # tensors with known values → keys of the masks they came from
         self._odd_sizes: set[int] = set()
         self._devices: dict[torch.device, Record | Attribute | Constant] = {}
@@ -127,11 +129,21 @@ class Recorder(TorchFunctionMode):
 
     def emit(self, op: Op, target: Any, args: Any, kwargs: Any = None, output: Any = None) -> Record:
         """Appends a record and binds the tensors of `output` to it."""
-        where, frame = self.location()
-        record = Record(op, target, self.lower(tuple(args)), self.lower(kwargs or {}), where, frame, self.guard)
-        self.records.append(record)
+        record = self.add(op, target, self.lower(tuple(args)), self.lower(kwargs or {}))
         self.bind_output(output, record)
         return record
+
+    def add(self, op: Op, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Record:
+        """Appends a record of lowered arguments."""
+        place = self.locate()
+        self.records.append(Record(op, target, args, kwargs, place.where, place.rounds, place.frame, self.guard))
+        return self.records[-1]
+
+    def _add_part(self, whole: Record, access: Callable[..., Any], name: Any) -> Record:
+        """Appends a record that takes a part of another's value, at the same place."""
+        where, rounds, frame = whole.where, whole.rounds, whole.frame
+        self.records.append(Record("call_function", access, (whole, name), {}, where, rounds, frame, self.guard))
+        return self.records[-1]
 
     def bind_output(self, output: Any, record: Record) -> None:
         """Binds every tensor inside of `output`, through `getitem` and `getattr` records where it is nested."""
@@ -147,20 +159,14 @@ class Recorder(TorchFunctionMode):
     def _bind_parts(self, record: Record, access: Callable[..., Any], parts: Any) -> None:
         for name, part in parts:
             if any(isinstance(leaf, Tensor) for leaf in pytree.tree_leaves(part)):
-                item = Record("call_function", access, (record, name), {}, record.where, record.frame, self.guard)
-                self.records.append(item)
-                self.bind_output(part, item)
+                self.bind_output(part, self._add_part(record, access, name))
 
     # -- errors and locations
 
     def error(self, problem: str, way_out: str = "") -> TraceError:
         """A TraceError that names the user's line."""
-        _, frame = self.location()
+        frame = self.locate().frame
         return TraceError(f"{frame or 'the model'}: {problem}{'; ' + way_out if way_out else ''}")
-
-    def location(self) -> tuple[Where, str | None]:
-        """The place of the current call, and the user's line in words."""
-        return location(run_forward.__code__)
 
     # -- torch functions
 
@@ -168,11 +174,8 @@ class Recorder(TorchFunctionMode):
         kwargs = kwargs or {}
         if not self.recording:
             return function(*args, **kwargs)
-        self.recording = False
-        try:
+        with self.paused():
             return self._call(function, args, kwargs)
-        finally:
-            self.recording = True
 
     def _call(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         name = getattr(function, "__name__", "")
@@ -180,6 +183,8 @@ class Recorder(TorchFunctionMode):
         keys = self._mask_keys(name, tensors, args, kwargs)
         if name in READS:
             return self._read(function, args, kwargs, keys)
+        if name in ("__iter__", "__len__", *SPLITS):
+            self.follows_batch = True
         if name == "__iter__":
             return iter(self._call(Tensor.unbind, (args[0], 0), {}))
         versions = [tensor._version for tensor in tensors]
@@ -253,7 +258,7 @@ class Recorder(TorchFunctionMode):
     # -- numbers
 
     def _number(self, function: Any, name: str, args: Any, kwargs: Any, output: Any) -> Any:
-        if name in EFFECTS:
+        if name in EFFECTS and not (name == "_assert" and args[0] is True):
             op, target, args = describe(function, args)
             self.emit(op, target, args, kwargs).effect = True
             return output
@@ -276,6 +281,7 @@ class Recorder(TorchFunctionMode):
         return self._dims(args[0])[0] if name == "__len__" else output
 
     def _dims(self, tensor: Tensor) -> list[int]:
+        self.follows_batch = True
         record = self.bindings.record_of(tensor)
         return [
             Dim(size, Expression(size_of, (record, i))) if self._follows_batch(size) else size
@@ -294,15 +300,23 @@ class Recorder(TorchFunctionMode):
         path = self.paths.modules.get(id(module))
         if path is None or not self.paths.is_leaf(module) or _has_modules((args, kwargs)):
             return original(module, *args, **kwargs)
-        self.recording = False
-        try:
+        with self.paused():
             tensors = tensors_of((args, kwargs))
             versions = [tensor._version for tensor in tensors]
             output = original(module, *args, **kwargs)
             mutated = [t for t, version in zip(tensors, versions, strict=True) if t._version != version]
             return self._recorded("call_module", path, args, kwargs, output, tensors, mutated, None)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Nothing inside of the block is recorded."""
+        self.recording = False
+        self.locate.pause()
+        try:
+            yield
         finally:
             self.recording = True
+            self.locate.resume()
 
 
 def _has_modules(tree: Any) -> bool:

@@ -11,7 +11,7 @@ import torch
 
 from fxnas.conditions import ALWAYS, Condition
 
-Op = Literal["placeholder", "call_function", "call_method", "call_module", "choose", "output"]
+Op = Literal["placeholder", "call_function", "call_method", "call_module", "choose", "switch", "output"]
 Where = tuple[tuple[int, int], ...]
 
 
@@ -20,8 +20,9 @@ class Record:
     """One torch-level call of a run; its arguments are nests of records, `Attribute`s, `Expression`s and constants.
 
     Attributes:
-        op, target: as in torch.fx; `choose` has the choice's module path as its target.
+        op, target: as in torch.fx; `choose` and `switch` have the choice's module path as their target.
         where: the program location, a chain of (code, instruction) from the model's forward down to the user's line.
+        rounds: how often each of these frames had gone back before: the rounds of its loops.
         frame: the user's innermost line, for error messages: `file:line in function`.
         guard: under which decisions of enclosing LayerChoices eager Python would run it.
         meta: `shape` and `dtype` of a tensor value.
@@ -36,6 +37,7 @@ class Record:
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     where: Where = ()
+    rounds: tuple[int, ...] = ()
     frame: str | None = None
     guard: Condition = ALWAYS
     meta: dict[str, Any] = field(default_factory=dict)
@@ -171,6 +173,7 @@ class Recording:
         records: in order of execution; the last one is the output.
         decisions: the decisions that Python could see during this run (key → chosen indices).
         masks_read: keys of choices whose mask Python looked at.
+        follows_batch: Python looked at a size that follows the batch.
         reads_training: a module outside of torch.nn looked at `self.training`.
         training: the mode that the run was made in.
     """
@@ -178,5 +181,6 @@ class Recording:
     records: list[Record]
     decisions: Mapping[str, tuple[int, ...]]
     masks_read: tuple[str, ...] = ()
+    follows_batch: bool = False
     reads_training: bool = False
     training: bool = False

@@ -6,7 +6,7 @@ import copy
 import logging
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,8 +52,12 @@ class Runner:
         self._fakes = FakeTensorMode(allow_non_fake_inputs=True)
         self._stand_ins: dict[bool, list[_StandIn]] = {}
 
-    def record(self, decisions: Mapping[str, tuple[int, ...]]) -> Recording:
+    def record(self, decisions: Mapping[str, tuple[int, ...]], batch: int | None = None) -> Recording:
         """One run under `decisions` of the keys that Python may see, the mode (`TRAINING_KEY`) among them.
+
+        Args:
+            decisions: key → chosen indices.
+            batch: the batch size to run at, in place of the usual one.
 
         Raises:
             TraceError: the model fails, or does what no graph can express.
@@ -61,17 +65,19 @@ class Runner:
         self.count += 1
         training = bool(decisions.get(TRAINING_KEY, (0,) if self.model.training else ()))
         try:
-            return self._run(decisions, training, self.fake)
+            return self._run(decisions, training, self.fake, batch)
         except TraceError:
             raise
         except Exception as error:
-            return self._run_again(decisions, training, error)
+            return self._run_again(decisions, training, batch, error)
 
-    def _run_again(self, decisions: Mapping[str, tuple[int, ...]], training: bool, error: Exception) -> Recording:
+    def _run_again(
+        self, decisions: Mapping[str, tuple[int, ...]], training: bool, batch: int | None, error: Exception
+    ) -> Recording:
         if not self.fake:
             raise self._failure(error) from error
         try:
-            recording = self._run(decisions, training, fake=False)
+            recording = self._run(decisions, training, False, batch)
         except TraceError:
             raise
         except Exception as real_error:
@@ -96,8 +102,11 @@ class Runner:
             return False
         return True
 
-    def _run(self, decisions: Mapping[str, tuple[int, ...]], training: bool, fake: bool) -> Recording:
-        batch = None if self.example_batch is None else (FAKE_BATCH if fake else _REAL_BATCH)
+    def _run(
+        self, decisions: Mapping[str, tuple[int, ...]], training: bool, fake: bool, batch: int | None
+    ) -> Recording:
+        usual = FAKE_BATCH if fake else _REAL_BATCH
+        batch = None if self.example_batch is None else batch or usual
         stand_ins = self._tensors(fake)
         names = {id(s.tensor): s.path for s in reversed(stand_ins)}
         recorder = ChoiceRecorder(self.paths, names, self.choices, batch, decisions)
@@ -113,13 +122,15 @@ class Runner:
                 stand_in.table[stand_in.name] = stand_in.tensor
                 recorder.bindings.mark_outside(stand_in.tensor)
             args, kwargs = self._inputs(recorder, batch, fake)
-            with recorder:
+            with recorder, recorder.locate.counting() if decisions else nullcontext():
                 recorder.recording = True
                 output = run_forward(self.model, args, kwargs)
                 recorder.recording = False
             self._check_buffers(stand_ins)
             recorder.records.append(Record("output", "output", (recorder.lower_output(output),), {}))
-        return Recording(recorder.records, dict(decisions), tuple(recorder.masks_read), bool(reads), training)
+        return Recording(
+            recorder.records, dict(decisions), tuple(recorder.masks_read), recorder.follows_batch, bool(reads), training
+        )
 
     def _tensors(self, fake: bool) -> list[_StandIn]:
         """A stand-in for each tensor of the model, so that a run writes to none of them."""

@@ -12,7 +12,7 @@ from torch.fx import Graph, GraphModule, Node
 
 from fxnas.architecture import Architecture
 from fxnas.children import MODE, SafeNames, assemble, mount
-from fxnas.conditions import ALWAYS, NEVER, TRAINING, TRAINING_KEY, Atom, Condition
+from fxnas.conditions import ALWAYS, NEVER, TRAINING, TRAINING_KEY, Atom, Condition, all_of, negate
 from fxnas.errors import PassError
 from fxnas.graph import ChoiceGraph
 from fxnas.liveness import is_choose, is_switch, switch_condition
@@ -118,7 +118,7 @@ class _Substitution:
                 always.update(node.meta.get("storages", ()))
             else:
                 self._check_mode(node, always)
-            self._value[node] = self._copy(node)
+            self._value[node] = self._switched(node, condition) if is_switch(node) else self._copy(node)
         return self.new
 
     def _truth(self, atom: Atom) -> bool | None:
@@ -135,8 +135,6 @@ class _Substitution:
     def _copy(self, node: Node) -> Any:
         if is_choose(node):
             return self._chosen(node)
-        if is_switch(node):
-            return self._switched(node)
         args = [self._mapped(arg) for arg in node.args]
         if node.target is operator.add and all(isinstance(arg, list) for arg in args):
             return [*args[0], *args[1]]
@@ -192,11 +190,14 @@ class _Substitution:
         made.meta = {key: node.meta[key] for key in ("frame", "shape", "dtype") if key in node.meta}
         return made
 
-    def _switched(self, node: Node) -> Any:
+    def _switched(self, node: Node, needed: Condition) -> Any:
         condition = switch_condition(node)
         if condition is not TRAINING:
             side = 0 if condition.holds(self.decisions) else 1
             return self._mapped(node.args[side])
+        for side, mode in enumerate((negate(TRAINING), TRAINING)):
+            if all_of([needed, mode]) is NEVER:  # only the other mode needs it
+                return self._mapped(node.args[side])
         present, absent = map(self._mapped, node.args)
         if self._mode is None:
             self._mode = self.new.create_node("get_attr", MODE, (), {}, MODE)

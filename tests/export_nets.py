@@ -78,7 +78,7 @@ class Tensors(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.scale = nn.Parameter(torch.rand(4, dtype=torch.bfloat16))
-        self.half = nn.Parameter(torch.rand(4, dtype=torch.float16))
+        self.fp16 = nn.Parameter(torch.rand(4, dtype=torch.float16))
         self.wave = nn.Parameter(torch.randn(4, dtype=torch.complex64))
         self.wide = nn.Parameter(torch.randn(4, dtype=torch.complex128))
         self.order = nn.Parameter(torch.tensor([3, 1, 2, 0]), requires_grad=False)
@@ -87,7 +87,7 @@ class Tensors(nn.Module):
         self.register_buffer("keep", torch.tensor([True, False, True, True]))
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        first = x * self.scale + self.offset + self.half
+        first = x * self.scale + self.offset + self.fp16
         return [first[:, self.order] * self.keep, self.wave * x, self.wide * x, x * self.table[0] + self.table[1]]
 
 
@@ -120,14 +120,17 @@ class Pair(NamedTuple):
     second: Any
 
 
-def every_kind_of_node(graph: fx.Graph) -> None:
-    """A dict input, a flag that is checked, in-place calls, sizes, indices, and nested outputs of the user's classes."""
+ODD = "an odd \"name'"
+
+
+def every_kind_of_node(graph: fx.Graph, key: str) -> None:
+    """A dict input, a checked flag, in-place calls, sizes, indices, and nested outputs of the user's classes."""
     batch = graph.placeholder("batch")
     flag = graph.placeholder("flag", default_value=True)
     call, method = graph.call_function, graph.call_method
-    call(torch._assert, (call(operator.eq, (flag, True)), "flag is\n'True' \"\"\" in this graph"))
+    call(torch._assert, (call(operator.eq, (flag, True)), 'flag is\n\'True\' """ in this graph'))
     image = call(operator.getitem, (batch, "image"))
-    other = call(operator.getitem, (batch, "an odd \"name'"))
+    other = call(operator.getitem, (batch, key))
     size = method("size", (image, 0))
     double = call(operator.mul, (size, 2))
     y = method("relu_", (graph.call_module("conv", (image,)),))
@@ -141,14 +144,14 @@ def every_kind_of_node(graph: fx.Graph) -> None:
     graph.output(call(Pair, (result, twice)))
 
 
-def kinds() -> fx.GraphModule:
-    """A GraphModule with every kind of node."""
-    return graph_module(every_kind_of_node, conv=nn.Conv2d(1, 2, 3, padding=1))
+def kinds(key: str = ODD) -> fx.GraphModule:
+    """A GraphModule with every kind of node, one of whose inputs has this key."""
+    return graph_module(lambda graph: every_kind_of_node(graph, key), conv=nn.Conv2d(1, 2, 3, padding=1))
 
 
-def kinds_inputs(rows: int = 2) -> tuple[dict[str, Tensor], bool]:
+def kinds_inputs(rows: int = 2, key: str = ODD) -> tuple[dict[str, Tensor], bool]:
     """Inputs for `kinds`."""
-    return {"image": torch.rand(rows, 1, 4, 4), "an odd \"name'": torch.rand(rows, 32)}, True
+    return {"image": torch.rand(rows, 1, 4, 4), key: torch.rand(rows, 32)}, True
 
 
 def ids(rows: int = 2) -> Tensor:

@@ -132,7 +132,7 @@ def _check_architecture(
             found = run(module, inputs(batch), training)
             with _told(f"{name} differs from eager ({place})"):
                 _compare(expected, found)
-                _compare_tensors(_tensors(eager), tensors, in_use, complete=name != "fixed")
+                _compare_tensors(_tensors(eager), tensors, in_use, bool(expected.failure), name != "fixed")
                 _compare_modules(name, eager, expected, module, found, users_name)
 
 
@@ -216,26 +216,28 @@ def _compare(expected: Run, found: Run) -> None:
     for i, (one, other) in enumerate(zip(expected.outputs, found.outputs, strict=True)):
         _require(same_bits(one, other), f"output {i}: {_distance(one, other)}")
     _require(torch.equal(expected.random_state, found.random_state), "the random state after the call")
-    _require(expected.failure == found.failure, f"backward: {found.failure!r} instead of {expected.failure!r}")
-    if expected.failure:
+    if expected.failure:  # what only an unchosen input needs isn't written to in a graph, which may then succeed
         return
+    _require(not found.failure, f"backward: {found.failure}")
     for i, (one, other) in enumerate(zip(expected.input_gradients, found.input_gradients, strict=True)):
         _require(same_bits(one, other), f"gradient of input {i}: {_distance(one, other)}")
 
 
 def _compare_tensors(
-    expected: Mapping[str, Tensor], found: Mapping[str, Tensor], in_use: set[str], *, complete: bool
+    expected: Mapping[str, Tensor], found: Mapping[str, Tensor], in_use: set[str], no_gradients: bool, complete: bool
 ) -> None:
     """Buffers, and gradients of parameters, of what is in use."""
-    for name in in_use:
+    for name in sorted(in_use):
         if name not in found:
             _require(not complete, f"{name!r} is missing")
             continue
         one, other = expected[name], found[name]
-        if isinstance(one, nn.Parameter):
+        if isinstance(one, nn.Parameter) and not no_gradients:
             _require(same_bits(one.grad, other.grad), f"gradient of {name!r}: {_distance(one.grad, other.grad)}")
             _require(one.requires_grad == other.requires_grad, f"requires_grad of {name!r}")
         _require(same_bits(one.detach(), other.detach()), f"value of {name!r}: {_distance(one, other)}")
+    if no_gradients:
+        return
     known = {id(expected[name]) for name in in_use}
     for name, tensor in expected.items():
         used = tensor.grad is not None

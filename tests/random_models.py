@@ -214,6 +214,7 @@ class _Writer:
         self.forward.append(first)
         if self.rng.random() < 0.2:
             self.sides.append("y")
+            self.forward.append("y = y - 1")
             self.book.features["two inputs"] += 1
             return "x, y"
         return "x"
@@ -314,7 +315,7 @@ def _subset(w: _Writer) -> None:
         return _choice(w)
     reduction = w.rng.choice(("sum", "mean", "concat", "none"))
     options = f", {reduction!r}, n_chosen=None"
-    layer = w.attribute("op", w.layer_choice(loud=w.loud, sting=False, depth=w.depth - 1, options=options))
+    layer = w.attribute("op", w.layer_choice(loud=False, sting=False, depth=w.depth - 1, options=options))
     name = w.book.name("some")
     w.say(f"any candidates, {reduction}", f"{name} = {layer}(x)")
     return _keep(w, name, reduction)
@@ -371,8 +372,8 @@ def _sizes(w: _Writer) -> None:
     form = w.rng.choice(
         (
             "x = x.view(x.size(0), -1).reshape(x.shape)",
-            "x = x + torch.arange(len(x)).reshape(-1, 1, 1, 1)",
-            "x = torch.cat([x[: len(x) // 2], x[len(x) // 2 :] * 2])",
+            "x = x + torch.arange(x.size(0)).reshape(-1, 1, 1, 1)",
+            "half = x.size(0) // 2\nx = torch.cat([x[:half], x[half:] * 2])",
             "x = x * torch.full((x.shape[0], 1, 1, 1), 2.0)",
             "x = x + x.new_ones(x.size(0), *x.shape[1:]) / x.numel()",
             "x = torch.stack([row * 2 for row in x.unbind(1)], 1)",
@@ -422,8 +423,6 @@ def _side_in_place(w: _Writer) -> None:
     if not w.sides:
         return _branch_off(w)
     name = w.rng.choice(w.sides)
-    if name == "y":  # an input, which may be a leaf of autograd
-        return _branch_off(w)
     return w.say("side value in place", w.rng.choice((f"{name} += 1", f"{name}[:, 1:].mul_(0.5)", f"{name} *= 0.5")))
 
 
