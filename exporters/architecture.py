@@ -56,7 +56,7 @@ def architecture_of(module: nn.Module, given: ArchitectureLike | None) -> tuple[
         given: goes before what the module says.
     """
     if isinstance(given, Architecture):
-        return architecture_json(given), given.fingerprint
+        return architecture_json(given.canonical()), given.fingerprint
     known = getattr(module, "meta", {}).get("fxnas", {})
     written = architecture_json(known.get("architecture", {}) if given is None else given)
     if given is None and "fingerprint" in known:

@@ -10,14 +10,14 @@ from fxnas.recording import Record, Recording
 from fxnas.runs import Runner
 from fxnas.tree import flatten
 
-_OTHERS = tuple(n for n in range(11, 1000) if all(n % divisor for divisor in range(2, 32)))
+_OTHERS = tuple(n for n in range(11, 1000) if all(n % divisor for divisor in range(2, min(n, 32))))
 
 
 def check_batch(runner: Runner, base: Recording) -> None:
     """Records the base run at another batch size and compares.
 
-    Sizes that follow the batch are expressions in both. A number, a branch or a loop that differs has come from the batch
-    size in a way that no graph holds: through `len(x)`, `range`, a comparison, `math.ceil`, …
+    Sizes that follow the batch are expressions in both. A number, a branch or a loop that differs has come from the
+    batch size in a way that no graph holds: through `len(x)`, `range`, a comparison, `math.ceil`, …
 
     Raises:
         TraceError: something differs; the message names the line.
@@ -46,6 +46,7 @@ def _same(one: Any, two: Any, known: dict[Record, Record]) -> bool:
 
 def _refusal(record: Record) -> TraceError:
     return TraceError(
-        f"{record.frame or 'forward'}: what runs here depends on the batch size in a way that a graph can't follow; compute "
-        "with x.size(0) (not len(x)) and + - * / // % only, without branches or loops over it, or pass dynamic_batch=False"
+        f"{record.frame or 'forward'}: what runs here depends on the batch size in a way that a graph can't follow; "
+        "compute with x.size(0) (not len(x)) and + - * / // % only, without branches or loops over it, or pass "
+        "dynamic_batch=False"
     )

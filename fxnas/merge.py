@@ -195,9 +195,9 @@ class _Merger:
         share = rng.choice((0.25, 0.5, 0.75))
         decisions: dict[str, tuple[int, ...]] = {}
         for key, base in self.steering.base.items():
-            if key == TRAINING_KEY or len(_others(self.steering, key, base)) == 1:
-                absent = rng.random() < share
-                decisions[key] = (() if base else (0,)) if absent and key == TRAINING_KEY else () if absent else base
+            others = _others(self.steering, key, base)
+            if key == TRAINING_KEY or others == [()]:
+                decisions[key] = others[0] if rng.random() < share else base
             else:
                 choice = self.steering.choices[key]
                 decisions[key] = choice.decision(rng.randrange(choice.count))

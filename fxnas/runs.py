@@ -22,6 +22,7 @@ from fxnas.errors import TraceError
 from fxnas.inputs import signature_of
 from fxnas.locations import line_of
 from fxnas.modules import ModulePaths, join, walk
+from fxnas.nn import named_choices
 from fxnas.recorder import Recorder, intercept_modules, run_forward
 from fxnas.recording import Record, Recording
 
@@ -75,29 +76,33 @@ class Runner:
         self, decisions: Mapping[str, tuple[int, ...]], training: bool, batch: int | None, error: Exception
     ) -> Recording:
         if not self.fake:
-            raise self._failure(error) from error
+            raise self._failure(error, decisions) from error
         try:
             recording = self._run(decisions, training, False, batch)
         except TraceError:
             raise
         except Exception as real_error:
-            raise self._failure(real_error) from real_error
+            raise self._failure(real_error, decisions) from real_error
         self.fake = False
         return recording
 
-    def _failure(self, error: Exception) -> TraceError:
+    def _failure(self, error: Exception, decisions: Mapping[str, tuple[int, ...]]) -> TraceError:
         text = f"{line_of(error) or type(self.model).__name__}: forward fails with {type(error).__name__}: {error}"
-        if self.example_batch not in (None, _REAL_BATCH) and self._runs_at_example_batch():
+        if self.example_batch not in (None, _REAL_BATCH) and self._runs_at_example_batch(decisions):
             text += (
                 f"; it runs at the example's batch size {self.example_batch} but not at another: "
                 "pass dynamic_batch=False to fix the batch size"
             )
         return TraceError(text)
 
-    def _runs_at_example_batch(self) -> bool:
+    def _runs_at_example_batch(self, decisions: Mapping[str, tuple[int, ...]]) -> bool:
         try:
-            with torch.no_grad(), _unchanged(self.model):
-                copy.deepcopy(self.model)(*copy.deepcopy(self.args), **copy.deepcopy(self.kwargs))
+            model = copy.deepcopy(self.model)
+            for key, places in named_choices(model).items():
+                for _, choice in places:
+                    choice.decision = decisions.get(key)
+            with torch.no_grad(), torch.random.fork_rng(devices=[]):
+                model(*copy.deepcopy(self.args), **copy.deepcopy(self.kwargs))
         except Exception:
             return False
         return True

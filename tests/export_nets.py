@@ -1,15 +1,19 @@
-"""Small networks without choices that the tests of the exporters share."""
+"""Small networks without choices, and what else the tests of the exporters share."""
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
+import onnxruntime
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
+
+from fxnas.exporters.imported import imported
 
 
 def traced(model: nn.Module) -> fx.GraphModule:
@@ -164,3 +168,39 @@ def padding(rows: int = 2) -> Tensor:
     mask = torch.zeros(rows, 5, dtype=torch.bool)
     mask[0, -1] = True
     return mask
+
+
+def image(rows: int = 2) -> Tensor:
+    """Images for `Cnn`."""
+    return torch.rand(rows, 1, 6, 6)
+
+
+def load(folder: Path, device: str = "cpu") -> Any:
+    """The network in an exported folder."""
+    with imported(folder / "model.py") as code:
+        return code.load(device)
+
+
+def written(folder: Path) -> str:
+    """The class in the model.py of an exported folder."""
+    text = (folder / "model.py").read_text()
+    return text[text.index("class Model") : text.index("def load(")].strip()
+
+
+def dead() -> fx.GraphModule:
+    """A network with weights of zero."""
+    net = traced(nn.Sequential(nn.Linear(3, 2)))
+    for parameter in net.parameters():
+        nn.init.zeros_(parameter)
+    return net
+
+
+def run_onnx(path: Path, **inputs: Tensor) -> list[Any]:
+    """What ONNX Runtime computes from a file, as arrays."""
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return list(session.run(None, {name: tensor.numpy() for name, tensor in inputs.items()}))
+
+
+def files(folder: Path) -> list[str]:
+    """The names in a folder."""
+    return sorted(path.name for path in folder.iterdir())

@@ -17,23 +17,24 @@ from torch import Tensor, fx, nn
 
 import fxnas
 from fxnas.errors import ExportError
-from fxnas.exporters import export_onnx, onnx_session, verify_onnx
-from tests.export_nets import Attention, Cnn, Tagger, graph_module, ids, kinds, kinds_inputs, padding, traced
+from fxnas.exporters import export_module, export_onnx, export_program, onnx_session, verify_module, verify_onnx
+from tests.example_nets import GuideNet
+from tests.export_nets import (
+    Attention,
+    Cnn,
+    Tagger,
+    dead,
+    files,
+    graph_module,
+    ids,
+    image,
+    kinds,
+    kinds_inputs,
+    padding,
+    run_onnx,
+    traced,
+)
 from tests.torchvision_shim import torchvision_models
-
-
-def image(rows: int = 2) -> Tensor:
-    return torch.rand(rows, 1, 6, 6)
-
-
-def run(path: Path, **inputs: Tensor) -> list[Any]:
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    return list(session.run(None, {name: tensor.numpy() for name, tensor in inputs.items()}))
-
-
-def files(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
-
 
 # What is written
 
@@ -45,7 +46,7 @@ def test_the_file_runs_at_any_batch_size(tmp_path: Path) -> None:
     net.eval()
     for rows in (1, 2, 7):
         x = image(rows)
-        (actual,) = run(tmp_path / "net.onnx", x=x)
+        (actual,) = run_onnx(tmp_path / "net.onnx", x=x)
         torch.testing.assert_close(torch.from_numpy(actual), net(x).detach(), rtol=1e-5, atol=1e-6)
     assert report.batch_sizes == (2, 3, 1) and report.comparisons == 4
     assert report.provider == report.providers[0] == "CPUExecutionProvider"
@@ -162,7 +163,7 @@ def test_inputs_that_come_back_and_outputs_given_twice(tmp_path: Path) -> None:
     report = export_onnx(graph_module(build), torch.rand(3, 2), tmp_path / "a.onnx")
     assert [info.name for info in report.outputs] == ["output_0", "output_1", "output_2"]
     x = torch.rand(4, 2)
-    results = run(tmp_path / "a.onnx", x=x)
+    results = run_onnx(tmp_path / "a.onnx", x=x)
     assert all(torch.allclose(torch.from_numpy(r), e) for r, e in zip(results, (x, x.tanh(), x.tanh()), strict=True))
 
 
@@ -224,40 +225,6 @@ def test_inputs_without_a_batch(tmp_path: Path) -> None:
     assert report.batch_sizes == () and report.notes[-1] == "no input has a batch dimension; all shapes are fixed"
 
 
-# External weights
-
-
-def test_weights_may_lie_beside(tmp_path: Path) -> None:
-    net = traced(Cnn())
-    report = export_onnx(net, image(), tmp_path / "net.onnx", external_data=True)
-    (data,) = (name for name in files(tmp_path) if name != "net.onnx")
-    assert [file.name for file in report.files] == ["net.onnx", data]
-    model = onnx.load(tmp_path / "net.onnx", load_external_data=False)
-    locations = {entry.value for t in model.graph.initializer for entry in t.external_data if entry.key == "location"}
-    assert locations == {data}
-    x = image()
-    torch.testing.assert_close(torch.from_numpy(run(tmp_path / "net.onnx", x=x)[0]), net.eval()(x).detach())
-
-
-def test_an_old_model_and_its_weights_are_replaced_together(tmp_path: Path) -> None:
-    for _ in range(2):
-        export_onnx(traced(Cnn()), image(), tmp_path / "net.onnx", external_data=True)
-        assert len(files(tmp_path)) == 2
-    old = files(tmp_path)
-    (tmp_path / "net.onnx.thesis.data").write_text("mine")
-    with pytest.raises(ExportError):
-        export_onnx(dead(), torch.rand(2, 3), tmp_path / "net.onnx", external_data=True)
-    assert files(tmp_path) == sorted([*old, "net.onnx.thesis.data"])
-    export_onnx(traced(Cnn()), image(), tmp_path / "net.onnx")
-    assert files(tmp_path) == ["net.onnx", "net.onnx.thesis.data"]
-
-
-def test_large_weights_go_outside_by_themselves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fxnas.exporters.onnx_file.INLINE_BYTES", 100)
-    export_onnx(traced(Cnn()), image(), tmp_path / "net.onnx")
-    assert len(files(tmp_path)) == 2
-
-
 # Refusals: nothing is left behind
 
 
@@ -291,14 +258,6 @@ def test_a_mismatch_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(ExportError):
         export_onnx(traced(Cnn()), image(), tmp_path / "net.onnx")
     assert (tmp_path / "net.onnx").read_bytes() == before and files(tmp_path) == ["net.onnx"]
-
-
-def dead() -> fx.GraphModule:
-    """A network with weights of zero."""
-    net = traced(nn.Sequential(nn.Linear(3, 2)))
-    for parameter in net.parameters():
-        nn.init.zeros_(parameter)
-    return net
 
 
 def test_a_reference_of_zeros_concludes_nothing(tmp_path: Path) -> None:
@@ -380,71 +339,6 @@ def test_open_choices_are_refused(choice: nn.Module, tmp_path: Path) -> None:
     assert_refused(net, image(), tmp_path, rf"module 'cells\.0' is the open choice '{key}'.*materialize")
 
 
-# Verifying a file later
-
-
-@pytest.fixture
-def exported(tmp_path: Path) -> tuple[Path, fx.GraphModule]:
-    torch.manual_seed(0)
-    net = traced(Cnn().eval())
-    net.meta["fxnas"] = {"architecture": {"op": 1}, "fingerprint": "a"}
-    export_onnx(net, image(), tmp_path / "net.onnx", external_data=True)
-    return tmp_path / "net.onnx", net
-
-
-def test_a_file_is_verified_against_its_network(exported: tuple[Path, fx.GraphModule]) -> None:
-    path, net = exported
-    report = verify_onnx(path, net, image(4))
-    assert report.batch_sizes == (4, 5, 1) and report.max_eps_error <= 64
-    torch.manual_seed(1)
-    with pytest.raises(ExportError, match="doesn't compute what eager computes"):
-        verify_onnx(path, traced(Cnn()), image())
-    with pytest.raises(ExportError, match=r"the file has the inputs \['x'\]"):
-        verify_onnx(path, traced(Attention()), (ids(), padding()))
-    net.meta["fxnas"] = {"architecture": {"op": 2}, "fingerprint": "b"}
-    with pytest.raises(ExportError, match=r'holds the architecture \{"op": 1\}, expected \{"op": 2\}'):
-        verify_onnx(path, net, image())
-
-
-def test_renamed_inputs_are_matched_by_their_order(tmp_path: Path) -> None:
-    net = traced(Attention().eval())
-    inputs = (ids(), padding())
-    export_onnx(net, inputs, tmp_path / "a.onnx", input_names=["i", "m"], output_names=["s", "w"])
-    assert verify_onnx(tmp_path / "a.onnx", net, inputs).batch_sizes == (2, 3, 1)
-
-
-@pytest.mark.parametrize("location", ["../secret", "/etc/passwd", "sub/data", "", "missing", "link", "..\\secret", "."])
-def test_external_weights_stay_in_their_folder(location: str, exported: tuple[Path, fx.GraphModule]) -> None:
-    path, net = exported
-    (path.parent / "link").symlink_to("/etc/passwd")
-    (path.parent.parent / "secret").write_bytes(bytes(10_000))
-    model = onnx.load(path, load_external_data=False)
-    for tensor in model.graph.initializer:
-        for entry in tensor.external_data:
-            entry.value = location if entry.key == "location" else entry.value
-    path.write_bytes(model.SerializeToString())
-    with pytest.raises(ExportError, match="must be a plain file in the folder of the model"):
-        verify_onnx(path, net, image())
-
-
-def test_damaged_files_are_refused(exported: tuple[Path, fx.GraphModule]) -> None:
-    path, net = exported
-    content = path.read_bytes()
-    (data,) = path.parent.glob("*.data")
-    weights = data.read_bytes()
-    data.write_bytes(weights[: len(weights) // 2])
-    with pytest.raises(ExportError, match="ends at byte"):
-        verify_onnx(path, net, image())
-    data.write_bytes(weights)
-    places = random.Random(0)
-    for damaged in (b"", content[: len(content) // 2], b"\xff" * 100, places.randbytes(300)):
-        path.write_bytes(damaged)
-        with pytest.raises(ExportError):
-            verify_onnx(path, net, image())
-    with pytest.raises(ExportError, match="is no file"):
-        verify_onnx(path.parent / "missing.onnx", net, image())
-
-
 # A GPU
 
 
@@ -462,6 +356,24 @@ def test_a_silent_fall_back_to_the_cpu_is_an_error(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(onnxruntime, "InferenceSession", without_cuda)
     with pytest.raises(ExportError, match="ONNX Runtime runs on CPUExecutionProvider: run `fxnas doctor`"):
         onnx_session.Session(tmp_path / "net.onnx")
+
+
+def test_a_chosen_architecture_goes_into_every_format(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    graph = fxnas.trace(GuideNet(), GuideNet.example())
+    architecture = graph.space.sample(random.Random(0))
+    child = fxnas.materialize(graph, architecture)
+    with pytest.raises(ExportError, match="materialize"):
+        export_onnx(graph.module, GuideNet.example(), tmp_path / "net.onnx")
+    export_onnx(child, GuideNet.example(), tmp_path / "net.onnx")
+    export_module(child, GuideNet.example(), tmp_path / "net")
+    export_program(child, GuideNet.example(), tmp_path / "net.pt2")
+    metadata = {entry.key: entry.value for entry in onnx.load(tmp_path / "net.onnx").metadata_props}
+    assert metadata["fxnas.fingerprint"] == architecture.fingerprint
+    written = tmp_path / "net" / "architecture.json"
+    assert fxnas.Architecture.from_json(written, graph.space) == architecture.canonical()
+    verify_module(tmp_path / "net", child, GuideNet.example(), architecture=architecture)
+    verify_onnx(tmp_path / "net.onnx", child, GuideNet.example(), architecture=architecture)
 
 
 def test_a_real_network(tmp_path: Path) -> None:

@@ -13,11 +13,7 @@ from torch import Tensor, nn
 import fxnas
 from fxnas.errors import ExportError
 from fxnas.exporters import export_architecture, export_program, program
-from tests.export_nets import Attention, Cnn, Result, Tagger, ids, kinds, kinds_inputs, padding, traced
-
-
-def image(rows: int = 2) -> Tensor:
-    return torch.rand(rows, 1, 6, 6)
+from tests.export_nets import Attention, Cnn, Result, Tagger, ids, image, kinds, kinds_inputs, padding, traced
 
 
 def load(path: Path) -> Any:
