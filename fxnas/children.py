@@ -155,3 +155,38 @@ def _release(module: GraphModule) -> None:
 def _forget(filename: str) -> None:
     _loader.eval_cache.pop(filename, None)
     linecache.cache.pop(filename, None)
+
+
+def replace(root: nn.Module, path: str, new: nn.Module) -> None:
+    """Puts a module at a path, through copies of the containers on the way: those of another graph stay as they are."""
+    *owners, name = path.split(".")
+    for owner in owners:
+        container = copy.copy(root._modules[owner])
+        assert container is not None
+        container.__dict__["_modules"] = dict(container._modules)
+        root._modules[owner] = container
+        root = container
+    root._modules[name] = new
+
+
+def prune(module: GraphModule, graph: Graph) -> int:
+    """Takes out of a plain `GraphModule` the modules and tensors that its graph doesn't refer to.
+
+    Returns:
+        how many were taken out.
+    """
+    return _prune(module, tuple(tuple(path.split(".")) for path in _targets(graph)))
+
+
+def _prune(module: nn.Module, paths: tuple[tuple[str, ...], ...]) -> int:
+    if () in paths:
+        return 0  # a node uses the module itself
+    removed = 0
+    for table in (module._modules, module._parameters, module._buffers):
+        for name in [name for name in table if not any(path[0] == name for path in paths)]:
+            del table[name]
+            removed += 1
+    for name, child in module._modules.items():
+        if child is not None:
+            removed += _prune(child, tuple(path[1:] for path in paths if path[0] == name))
+    return removed

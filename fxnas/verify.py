@@ -15,7 +15,7 @@ from torch.fx import GraphModule, Node
 
 from fxnas.conditions import NEVER
 from fxnas.errors import PassError
-from fxnas.liveness import is_choose, is_switch, needs
+from fxnas.liveness import is_choose, is_shared_write, is_switch, needs
 from fxnas.modules import attribute
 
 Stage = Literal["traced", "relaxed", "materialized"]
@@ -93,6 +93,12 @@ def arguments_named(module: GraphModule) -> Iterator[str]:
                 yield f"argument {name!r} has a name that can't be written in Python"
 
 
+def no_shared_writes(module: GraphModule) -> Iterator[str]:
+    """No in-place call changes what another candidate reads: where candidates are mixed, all of them run."""
+    for node in filter(is_shared_write, module.graph.nodes):
+        yield f"{node} writes in place to what another candidate reads; RepairInPlace makes it out of place"
+
+
 def names_safe(module: GraphModule) -> Iterator[str]:
     """torch.fx writes module paths and keyword names into source: only identifiers and numbers may stand there."""
     for node in module.graph.nodes:
@@ -115,7 +121,7 @@ def no_choices(module: GraphModule) -> Iterator[str]:
 _WELL_FORMED: tuple[Rule, ...] = (defined_before_use, targets_exist, arguments_named)
 STAGES: dict[Stage, tuple[Rule, ...]] = {
     "traced": (*_WELL_FORMED, keys_agree, options_fit, options_agree, reachable),
-    "relaxed": (*_WELL_FORMED, keys_agree),
+    "relaxed": (*_WELL_FORMED, keys_agree, no_shared_writes),
     "materialized": (*_WELL_FORMED, names_safe, no_choices),
 }
 """The rules of each stage."""

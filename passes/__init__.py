@@ -1,6 +1,24 @@
 """Passes: rewrites of graphs, one a file."""
 
 from fxnas.passes.base import Pass, PassManager, PassResult
+from fxnas.passes.dead import EliminateDead
+from fxnas.passes.fold import FoldIdentity
+from fxnas.passes.fuse import FuseConvBn
+from fxnas.passes.inplace import RepairInPlace
 from fxnas.passes.materialize import Materialize, materialize
+from fxnas.passes.rules import Miss, Rewrite, Rule
 
-__all__ = ["Materialize", "Pass", "PassManager", "PassResult", "materialize"]
+__all__ = [
+    "EliminateDead",
+    "FoldIdentity",
+    "FuseConvBn",
+    "Materialize",
+    "Miss",
+    "Pass",
+    "PassManager",
+    "PassResult",
+    "RepairInPlace",
+    "Rewrite",
+    "Rule",
+    "materialize",
+]
