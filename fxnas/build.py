@@ -19,7 +19,7 @@ from fxnas.conditions import ALWAYS, NEVER, TRAINING_KEY, Condition, all_of
 from fxnas.errors import TraceError
 from fxnas.inputs import signature_of
 from fxnas.learn import select
-from fxnas.liveness import is_choose, is_switch, needs
+from fxnas.liveness import erase_dead, is_choose, is_switch, needs
 from fxnas.nn import choice_paths
 from fxnas.program import Listing, Program, Select, Step, identity
 from fxnas.recording import Attribute, Constant, Expression, size_of
@@ -38,10 +38,7 @@ def build_graph(program: Program, runner: Runner) -> tuple[Graph, dict[str, torc
         builder.add(step)
     graph = builder.graph
     _keep_deciding(graph)
-    conditions = needs(graph)
-    for node in reversed(graph.nodes):
-        if conditions[node] is NEVER:
-            graph.erase_node(node)
+    erase_dead(graph)
     return graph, builder.constants
 
 
@@ -250,7 +247,8 @@ class _Builder:
         mode = self._create("get_attr", MODE, (), {}, MODE)
         message = (
             "training and evaluation differ too much for one graph: this one was traced in "
-            f"{'training' if training else 'evaluation'} mode; trace the model in the other mode to run it there"
+            f"{'training' if training else 'evaluation'} mode; trace the model in the other mode to run it there "
+            f"({self.program.reason})"
         )
         self._check(mode, training, message)
 

@@ -117,13 +117,13 @@ class ChoiceRecorder(Recorder):
         return output
 
     def _choose_list(self, choice: Choice, path: str, values: list[Any], lowered: list[Any]) -> list[Any]:
+        record = self._choose_record(choice, path, lowered, "none")
         if choice.n_chosen is None:
             # Which elements the list has is something that Python sees: the tracer asks for each in turn.
-            for value, record in zip(values, lowered, strict=True):
-                if isinstance(record, Record):
-                    self.bindings.bind(value, record)
+            for value, source in zip(values, lowered, strict=True):
+                if isinstance(source, Record):
+                    self.bindings.bind(value, source)
             return [values[i] for i in self._decision(choice)]
-        record = self._choose_record(choice, path, lowered, "none")
         outputs = [self._fresh(values) for _ in range(choice.n_chosen)]
         for i, output in enumerate(outputs):
             self.bindings.bind(output, self._add_part(record, operator.getitem, i))

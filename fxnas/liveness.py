@@ -8,9 +8,11 @@ guard that eager Python would have run it. A node with an effect that others can
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from torch.fx import Graph, Node
+from torch.fx.node import map_aggregate
 
 from fxnas import ops
 from fxnas.conditions import ALWAYS, NEVER, TRAINING, TRAINING_KEY, Condition, all_of, any_of, chosen, negate, present
@@ -98,6 +100,27 @@ def _need(node: Node, uses: list[Condition], readers: dict[int, list[Condition]]
     if reads:
         uses.append(all_of([guard, any_of(dict.fromkeys(reads))]))
     return any_of(dict.fromkeys(uses))
+
+
+def erase_dead(graph: Graph) -> int:
+    """Erases the nodes that no decision needs; writes to memory that is read later stay, and so do placeholders.
+
+    Where a choice or switch names a dead node for a case that never arises, None takes its place.
+
+    Returns:
+        the number of erased nodes.
+    """
+    conditions = needs(graph)
+    dead = [node for node in reversed(graph.nodes) if conditions[node] is NEVER]
+    for node in dead:
+        for user in list(node.users):
+            user.args = map_aggregate(user.args, partial(_without, node))
+        graph.erase_node(node)
+    return len(dead)
+
+
+def _without(gone: Node, value: Any) -> Any:
+    return None if value is gone else value
 
 
 def guard_of(node: Node) -> Condition:

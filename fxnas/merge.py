@@ -17,7 +17,9 @@ from fxnas.recording import Record, Recording
 from fxnas.runs import Runner
 
 _VERIFY = 6  # random combinations that the merged program is compared with
+_VERIFY_LISTS = 32  # … where Python sees which candidates are chosen, not only whether any is
 _FEW = 16  # so many decisions of a choice, or combinations of all, are tried one and all
+_MANY = 64  # so many decisions of one choice that Python looks into
 _ALONE = 8  # up to so many optional inputs are left out one by one
 _SOME = 12  # of so many optional inputs each is tried as the only one
 _ROUNDS = 40
@@ -34,12 +36,13 @@ def merged_program(runner: Runner) -> Program:
         check_batch(runner, base)
     try:
         return _merged(runner, base, base.reads_training)
-    except TraceError:
+    except TraceError as error:
         if not base.reads_training:
             raise
+        reason = str(error)
     # Training and evaluation differ too much for one graph (in the form of the output, say): keep the current mode.
     program = _merged(runner, base, False)
-    program.fixed_mode = runner.model.training
+    program.fixed_mode, program.reason = runner.model.training, reason
     return program
 
 
@@ -114,7 +117,7 @@ def _others(steering: Steering, key: str, decision: tuple[int, ...]) -> list[tup
     )
     if not members:
         return [()]
-    if choice.count <= _FEW:
+    if choice.count <= _MANY:
         return [other for other in choice.decisions() if other != decision]
     if choice.n_chosen is None:
         return [(), *(tuple(i for i in decision if i != gone) for gone in decision)]
@@ -153,10 +156,13 @@ class _Merger:
         """What the program is verified with: every combination of a few, else a sample."""
         base = self.steering.base
         sides = [[base[key], *_others(self.steering, key, base[key])] for key in base]
-        if math.prod(map(len, sides)) <= _FEW:
+        if math.prod(map(len, sides)) <= _FEW or (len(sides) == 1 and len(sides[0]) <= _MANY):
             return [dict(zip(base, sides_of, strict=True)) for sides_of in itertools.product(*sides)]
         rng = random.Random(0)
-        found = [self._random(rng) for _ in range(_VERIFY)]
+        members = any(
+            literal.atom is not None and literal.atom.candidate is not None for literal in self.steering.literals
+        )
+        found = [self._random(rng) for _ in range(_VERIFY_LISTS if members else _VERIFY)]
         if len(base) <= _SOME:
             nothing = {key: side[-1] for key, side in zip(base, sides, strict=True)}
             found += [{**nothing, key: base[key]} for key in base]

@@ -78,12 +78,13 @@ def map_references(function: Callable[[Any], Any], tree: Any) -> Any:
 class Program:
     """Steps in order of execution, and the runs that they were merged from.
 
-    With `fixed_mode` the program is only right in that mode (True: training).
+    With `fixed_mode` the program is only right in that mode (True: training), for a `reason`.
     """
 
     steps: list[Step]
     runs: list[Recording]
     fixed_mode: bool | None = None
+    reason: str = ""
 
     def specialize(self, decisions: Decisions) -> list[tuple[Step, tuple[Any, ...], dict[str, Any]]]:
         """The steps that run under `decisions`, with the arguments that they then have."""

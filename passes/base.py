@@ -13,10 +13,9 @@ from typing import ClassVar
 
 from torch.fx import GraphModule, Node
 
-from fxnas.conditions import NEVER
 from fxnas.errors import PassError
 from fxnas.graph import ChoiceGraph
-from fxnas.liveness import needs
+from fxnas.liveness import erase_dead
 from fxnas.text import node_text
 from fxnas.verify import STAGES, Stage, verify
 
@@ -74,7 +73,7 @@ class Pass(ABC):
         """The result, and whether it differs. A pass that builds its result anew overrides this."""
         fork = graph.fork(compiled=False)
         modified = self.rewrite(fork)
-        erase_dead(fork)
+        erase_dead(fork.graph)
         self.check_result(fork)
         fork.module.recompile()
         return fork, modified
@@ -134,19 +133,6 @@ class PassManager(Pass):
 def as_choice_graph(graph: ChoiceGraph | GraphModule) -> ChoiceGraph:
     """The graph itself, or a materialized `GraphModule` as one."""
     return graph if isinstance(graph, ChoiceGraph) else ChoiceGraph(graph, "materialized")
-
-
-def erase_dead(graph: ChoiceGraph) -> int:
-    """Erases the nodes that no decision needs; writes to memory that is read later stay.
-
-    Returns:
-        the number of erased nodes.
-    """
-    conditions = needs(graph.graph)
-    dead = [node for node in reversed(graph.graph.nodes) if conditions[node] is NEVER and node.op != "placeholder"]
-    for node in dead:
-        graph.graph.erase_node(node)
-    return len(dead)
 
 
 def around(node: Node, lines: int = 2) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from fxnas.children import prune
 from fxnas.graph import ChoiceGraph
-from fxnas.passes.base import Pass, erase_dead
+from fxnas.liveness import erase_dead
+from fxnas.passes.base import Pass
 
 
 class EliminateDead(Pass):
@@ -16,5 +17,5 @@ class EliminateDead(Pass):
 
     def rewrite(self, graph: ChoiceGraph) -> bool:
         """Erases."""
-        erased = erase_dead(graph)
+        erased = erase_dead(graph.graph)
         return bool(prune(graph.module, graph.graph) + erased) if graph.stage == "materialized" else bool(erased)

@@ -9,7 +9,8 @@ from torch.fx import Node
 
 from fxnas.errors import PassError
 from fxnas.graph import ChoiceGraph
-from fxnas.passes.base import Pass, erase_dead
+from fxnas.liveness import erase_dead
+from fxnas.passes.base import Pass
 from fxnas.text import node_text
 
 
@@ -79,7 +80,7 @@ class Rewrite(Pass):
             if node.graph is graph.graph and not node._erased:
                 changed = self._apply(node, graph) or changed
         if changed:
-            erase_dead(graph)  # what a rule left without users must not match again
+            erase_dead(graph.graph)  # what a rule left without users must not match again
         return changed
 
     def _apply(self, node: Node, graph: ChoiceGraph) -> bool:

@@ -391,11 +391,11 @@ def _in_place(w: _Writer) -> None:
             f"x = x + 1\nx += {other}",
             "x += 1",
             "x = x - 1\nx[:, 0] = 0.5",
-            "x = x * 1.0\nx[:, 1:3] += x[:, 1:2].detach()",
+            "x = x * 1.0\nx[:, 1:3] += x[:, 1:2].clone()",
             "x = x + 0\nview = x[:, 2]\nview *= 2",
             "x = x + 0\nx.transpose(1, 2)[:, 0].zero_()",
             "x = x + 0\nF.relu(x, inplace=True)",
-            "x = x * 1.0\nx.flatten(1)[:, 3:7].add_(1)",
+            f"x = x * 1.0\nx.{'select(1, 2)' if w.book.exportable else 'flatten(1)[:, 3:7]'}.add_(1)",
             f"old = x\nx = x.clone()\nx.add_({other})\nx = x + old",
             "with torch.no_grad():\n    bump = x.mean(1, keepdim=True)\n    bump.mul_(0.5)\nx = x + bump",
         )
@@ -440,7 +440,7 @@ def _input_choice(w: _Writer) -> None:
     options = f"n_chosen={n_chosen}, reduction={reduction!r}"
     inputs = [w.side() for _ in range(count)]
     given = w.rng.choice(("[{}]", "[{}]", "({},)")).format(", ".join(inputs))
-    if w.shared and w.rng.random() < 0.1:
+    if w.rng.random() < 0.1:
         w.book.features["shared key of inputs"] += 1
         pick = w.attribute("pick", f"InputChoice({count}, {options}, key={f'{w.name}/in{count}{n_chosen}'!r})")
     elif count > 1 and w.rng.random() < 0.2:
@@ -618,7 +618,7 @@ def _in_place_inside(w: _Writer, o: str) -> None:
 
 
 _BRANCHES = (
-    _plain, _plain, _sides, _expression, _helper, _lambda, _module, _filter, _early, _choice_inside, _in_place_inside,
+    _plain, _plain, _sides, _expression, _helper, _lambda, _module, _filter, _early, _early, _choice_inside, _in_place_inside,
 )  # fmt: skip
 
 _STATEMENTS: tuple[tuple[Callable[[_Writer], Any], float], ...] = (
