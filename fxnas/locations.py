@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import os
 import sys
 import traceback
@@ -13,7 +14,7 @@ from typing import Any
 
 import torch
 
-from fxnas.recording import Where
+from fxnas.recording import Rounds, Where
 
 _TORCH = os.path.dirname(torch.__file__) + os.sep
 _HERE = os.path.dirname(__file__) + os.sep
@@ -46,12 +47,12 @@ class Place:
 
     Attributes:
         where: the chain of (code, instruction) of the user's frames, innermost first: equal for equal program points.
-        rounds: how often each of these frames has jumped back: the rounds of its loops. Empty where nobody counts.
+        rounds: for each of these frames the rounds of the loops around the instruction. Empty where nobody counts.
         frame: the innermost frame in words, `file:line in function`.
     """
 
     where: Where
-    rounds: tuple[int, ...]
+    rounds: Rounds
     frame: str | None
 
 
@@ -65,20 +66,22 @@ class Locator:
     def __init__(self, outermost: CodeType) -> None:
         self.outermost = outermost
         self._last_of: dict[CodeType, list[int]] = {}
-        self._rounds: dict[FrameType, tuple[int, int]] = {}  # last instruction, jumps back
+        self._loops: dict[CodeType, dict[int, int]] = {}
+        self._last: dict[FrameType, int] = {}
+        self._rounds: dict[FrameType, dict[int, int]] = {}  # by first instruction of the loop
         self._counting = False
 
     def __call__(self) -> Place:
         """The place of the current call."""
         frame: FrameType | None = sys._getframe(1)
         where: list[tuple[int, int]] = []
-        rounds: list[int] = []
+        rounds: list[tuple[int, ...]] = []
         user: str | None = None
         while frame is not None and frame.f_code is not self.outermost:
             filename = frame.f_code.co_filename
             if is_users(filename):
                 where.append((id(frame.f_code), self._instruction(frame)))
-                rounds.append(self._rounds.get(frame, (0, 0))[1])
+                rounds.append(self._around(frame))
                 user = user or f"{filename}:{frame.f_lineno} in {frame.f_code.co_name}"
             frame = frame.f_back
         return Place(tuple(where), tuple(rounds) if self._counting else (), user)
@@ -112,6 +115,7 @@ class Locator:
             self._counting = False
             sys.settrace(before)
             self._rounds.clear()
+            self._last.clear()
 
     def pause(self) -> None:
         """Stops counting: what follows is not the user's."""
@@ -131,9 +135,32 @@ class Locator:
 
     def _step(self, frame: FrameType, event: str, argument: object) -> Any:
         if event == "opcode":
-            last, count = self._rounds.get(frame, (-1, 0))
-            self._rounds[frame] = (frame.f_lasti, count + (frame.f_lasti < last))
+            if frame.f_lasti < self._last.get(frame, -1):
+                self._next_round(frame, frame.f_lasti)
+            self._last[frame] = frame.f_lasti
         return self._step
+
+    def _next_round(self, frame: FrameType, start: int) -> None:
+        loops, counts = self._loops_of(frame.f_code), self._rounds.setdefault(frame, {})
+        counts[start] = counts.get(start, 0) + 1
+        for inner, end in loops.items():
+            if start < inner and end <= loops.get(start, start):
+                counts.pop(inner, None)  # begins anew in each round of the outer one
+
+    def _around(self, frame: FrameType) -> tuple[int, ...]:
+        counts = self._rounds.get(frame, {})
+        loops = self._loops_of(frame.f_code)
+        return tuple(counts.get(start, 0) for start, end in loops.items() if start <= frame.f_lasti <= end)
+
+    def _loops_of(self, code: CodeType) -> dict[int, int]:
+        """First and last instruction of each loop, by the jumps back."""
+        if code not in self._loops:
+            loops: dict[int, int] = {}
+            for instruction in dis.get_instructions(code) if self._counting else ():
+                if "JUMP_BACKWARD" in instruction.opname:
+                    loops[instruction.argval] = max(instruction.offset, loops.get(instruction.argval, 0))
+            self._loops[code] = dict(sorted(loops.items()))
+        return self._loops[code]
 
 
 def line_of(error: BaseException) -> str | None:

@@ -13,6 +13,7 @@ from fxnas.conditions import ALWAYS, Condition
 
 Op = Literal["placeholder", "call_function", "call_method", "call_module", "choose", "switch", "output"]
 Where = tuple[tuple[int, int], ...]
+Rounds = tuple[tuple[int, ...], ...]
 
 
 @dataclass(eq=False, slots=True)
@@ -22,7 +23,7 @@ class Record:
     Attributes:
         op, target: as in torch.fx; `choose` and `switch` have the choice's module path as their target.
         where: the program location, a chain of (code, instruction) from the model's forward down to the user's line.
-        rounds: how often each of these frames had gone back before: the rounds of its loops.
+        rounds: for each of these frames the rounds of the loops around the instruction.
         frame: the user's innermost line, for error messages: `file:line in function`.
         guard: under which decisions of enclosing LayerChoices eager Python would run it.
         meta: `shape` and `dtype` of a tensor value.
@@ -37,7 +38,7 @@ class Record:
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     where: Where = ()
-    rounds: tuple[int, ...] = ()
+    rounds: Rounds = ()
     frame: str | None = None
     guard: Condition = ALWAYS
     meta: dict[str, Any] = field(default_factory=dict)
