@@ -6,42 +6,57 @@ from typing import Any
 
 from fxnas.errors import TraceError
 from fxnas.program import identity, map_references
-from fxnas.recording import Record, Recording
+from fxnas.recording import Expression, Record, Recording, size_of
 from fxnas.runs import Runner
 from fxnas.tree import flatten
 
-_OTHERS = tuple(n for n in range(11, 1000) if all(n % divisor for divisor in range(2, min(n, 32))))
+_EVEN, _ODD = 12, 11
 
 
 def check_batch(runner: Runner, base: Recording) -> None:
-    """Records the base run at another batch size and compares.
+    """Records the base run at two more batch sizes, the example's and one of the other parity, and compares.
 
-    Sizes that follow the batch are expressions in both. A number, a branch or a loop that differs has come from the
-    batch size in a way that no graph holds: through `len(x)`, `range`, a comparison, `math.ceil`, …
+    Sizes that follow the batch are expressions in the base run, and are computed with the sizes of the other. A number,
+    a branch or a loop that differs has come from the batch size in a way that no graph holds: through `len(x)`,
+    `range`, a comparison, `math.ceil`, …
 
     Raises:
         TraceError: something differs; the message names the line.
     """
-    other = runner.record(base.decisions, batch=_unlike(base))
-    known: dict[Record, Record] = {}
-    for one, two in zip(base.records, other.records, strict=False):
-        if one.token != two.token or not _same((one.args, one.kwargs), (two.args, two.kwargs), known):
-            raise _refusal(one)
-        known[two] = one
-    if len(base.records) != len(other.records):
-        raise _refusal(max(base.records, other.records, key=len)[min(len(base.records), len(other.records))])
+    assert runner.example_batch is not None
+    for batch in (runner.example_batch, _ODD if runner.example_batch % 2 == 0 else _EVEN):
+        other = runner.record(base.decisions, batch=batch)
+        of_other: dict[Record, Record] = {}
+        for one, two in zip(base.records, other.records, strict=False):
+            if one.token != two.token or not _same((one.args, one.kwargs), (two.args, two.kwargs), of_other):
+                raise _refusal(one)
+            of_other[one] = two
+        if len(base.records) != len(other.records):
+            longer = max(base.records, other.records, key=len)
+            raise _refusal(longer[min(len(base.records), len(other.records))])
 
 
-def _unlike(base: Recording) -> int:
-    """A batch size that no size of the model is a multiple of, so that nothing is taken to follow it by chance."""
-    sizes = {size for record in base.records for size in record.meta.get("shape", ())}
-    return next((other for other in _OTHERS if not any(size % other == 0 for size in sizes if size)), _OTHERS[-1])
+def _same(one: Any, two: Any, of_other: dict[Record, Record]) -> bool:
+    (mine, form), (theirs, other_form) = flatten(map_references(lambda r: of_other.get(r, r), one)), flatten(two)
+    return form == other_form and all(map(_alike, mine, theirs))
 
 
-def _same(one: Any, two: Any, known: dict[Record, Record]) -> bool:
-    (mine, form), (theirs, other_form) = flatten(one), flatten(map_references(lambda r: known.get(r, r), two))
-    pairs = zip(mine, theirs, strict=True)  # texts differ where an error message quotes a shape
-    return form == other_form and all(identity(a) == identity(b) or (type(a) is type(b) is str) for a, b in pairs)
+def _alike(expected: Any, given: Any) -> bool:
+    if type(expected) is type(given) is str:
+        return True  # texts differ where an error message quotes a shape
+    if isinstance(expected, Expression) and isinstance(given, int | float):
+        return bool(_computed(expected) == given)
+    return identity(expected) == identity(given)
+
+
+def _computed(value: Any) -> Any:
+    """The number that an expression has in the run whose records it refers to."""
+    if not isinstance(value, Expression):
+        return value
+    if value.function is size_of:
+        tensor, dim = value.operands
+        return tensor.meta["shape"][dim]
+    return value.function(*map(_computed, value.operands))
 
 
 def _refusal(record: Record) -> TraceError:

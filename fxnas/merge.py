@@ -17,7 +17,7 @@ from fxnas.recording import Record, Recording
 from fxnas.runs import Runner
 
 _VERIFY = 6  # random combinations that the merged program is compared with
-_VERIFY_LISTS = 32  # … where Python sees which candidates are chosen, not only whether any is
+_VERIFY_LISTS = 48  # … where Python sees which candidates are chosen, not only whether any is
 _FEW = 16  # so many decisions of a choice, or combinations of all, are tried one and all
 _MANY = 64  # so many decisions of one choice that Python looks into
 _ALONE = 8  # up to so many optional inputs are left out one by one
@@ -35,31 +35,40 @@ def merged_program(runner: Runner) -> Program:
     if base.follows_batch:
         check_batch(runner, base)
     try:
-        return _merged(runner, base, base.reads_training)
+        return _merged(runner, base, by_mode=True)
     except TraceError as error:
-        if not base.reads_training:
+        if not runner.mode_read:
             raise
         reason = str(error)
     # Training and evaluation differ too much for one graph (in the form of the output, say): keep the current mode.
-    program = _merged(runner, base, False)
+    program = _merged(runner, base, by_mode=False)
     program.fixed_mode, program.reason = runner.model.training, reason
     return program
 
 
-def _merged(runner: Runner, base: Recording, reads_training: bool) -> Program:
-    masks = base.masks_read
-    steering = _steering(runner, masks, reads_training)
-    merger = _Merger(runner, steering)
-    merger.add(base if base.decisions == steering.base else runner.record(steering.base))
-    for decisions in _first_runs(steering):
-        merger.add(runner.record(decisions))
-    program = merger.finish()
-    newly_read = [key for run in program.runs for key in run.masks_read if key not in masks]
-    if newly_read:
-        raise TraceError(
-            f"Python reads the mask of choice {newly_read[0]!r} on some paths only: read it on all of them"
-        )
-    return program
+def _merged(runner: Runner, base: Recording, by_mode: bool) -> Program:
+    """Merges runs; begins anew when one of them shows that Python looks at more than was known."""
+    seen: list[Recording] = [base]
+    while True:
+        masks = tuple(dict.fromkeys(key for run in seen for key in run.masks_read))
+        reads_training = by_mode and any(run.reads_training for run in seen)
+        steering = _steering(runner, masks, reads_training)
+        merger = _Merger(runner, steering)
+        merger.add(base if base.decisions == steering.base else runner.record(steering.base))
+        for decisions in _first_runs(steering):
+            merger.add(runner.record(decisions))
+        if not _looks_further(merger.program.runs, masks, reads_training or not by_mode):
+            program = merger.finish()
+            if not _looks_further(merger.seen, masks, reads_training or not by_mode):
+                return program
+        seen += merger.seen
+
+
+def _looks_further(runs: list[Recording], masks: tuple[str, ...], mode_known: bool) -> bool:
+    """Whether a run reads a mask, or the mode, that the others were not steered by."""
+    return any(key not in masks for run in runs for key in run.masks_read) or (
+        not mode_known and any(run.reads_training for run in runs)
+    )
 
 
 def _base_decisions(runner: Runner, extra: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
@@ -129,9 +138,11 @@ class _Merger:
     def __init__(self, runner: Runner, steering: Steering) -> None:
         self.runner, self.steering = runner, steering
         self.program = Program([], [])
+        self.seen: list[Recording] = []
 
     def add(self, run: Recording) -> None:
         """Merges one more run into the steps."""
+        self.seen.append(run)
         number = len(self.program.runs)
         self.program.runs.append(run)
         self.program.steps, _ = align(
@@ -156,7 +167,10 @@ class _Merger:
         """What the program is verified with: every combination of a few, else a sample."""
         base = self.steering.base
         sides = [[base[key], *_others(self.steering, key, base[key])] for key in base]
-        if math.prod(map(len, sides)) <= _FEW or (len(sides) == 1 and len(sides[0]) <= _MANY):
+        members = any(
+            literal.atom is not None and literal.atom.candidate is not None for literal in self.steering.literals
+        )
+        if math.prod(map(len, sides)) <= (_MANY if members else _FEW):
             return [dict(zip(base, sides_of, strict=True)) for sides_of in itertools.product(*sides)]
         rng = random.Random(0)
         members = any(
@@ -179,6 +193,7 @@ class _Merger:
         raise TraceError(f"too many choices interact in Python: {', '.join(map(repr, self.steering.base))}")
 
     def _verify(self, run: Recording) -> None:
+        self.seen.append(run)
         if self._mismatch(run) is None:
             return
         if run not in self.program.runs:

@@ -50,6 +50,7 @@ class Runner:
         self.example_batch = batch_size((args, kwargs)) if dynamic else None
         self.fake = True
         self.count = 0
+        self.mode_read = False  # in any run
         self._fakes = FakeTensorMode(allow_non_fake_inputs=True)
         self._stand_ins: dict[bool, list[_StandIn]] = {}
 
@@ -58,7 +59,7 @@ class Runner:
 
         Args:
             decisions: key → chosen indices.
-            batch: the batch size to run at, in place of the usual one.
+            batch: the batch size to run at, in place of the usual one; no size is then taken to follow it.
 
         Raises:
             TraceError: the model fails, or does what no graph can express.
@@ -111,10 +112,11 @@ class Runner:
         self, decisions: Mapping[str, tuple[int, ...]], training: bool, fake: bool, batch: int | None
     ) -> Recording:
         usual = FAKE_BATCH if fake else _REAL_BATCH
+        followed = None if self.example_batch is None or batch is not None else usual
         batch = None if self.example_batch is None else batch or usual
         stand_ins = self._tensors(fake)
         names = {id(s.tensor): s.path for s in reversed(stand_ins)}
-        recorder = ChoiceRecorder(self.paths, names, self.choices, batch, decisions)
+        recorder = ChoiceRecorder(self.paths, names, self.choices, followed, decisions)
         reads: list[bool] = []
         with ExitStack() as stack:
             stack.enter_context(_LOCK)
@@ -133,6 +135,7 @@ class Runner:
                 recorder.recording = False
             self._check_buffers(stand_ins)
             recorder.records.append(Record("output", "output", (recorder.lower_output(output),), {}))
+        self.mode_read = self.mode_read or bool(reads)
         return Recording(
             recorder.records, dict(decisions), tuple(recorder.masks_read), recorder.follows_batch, bool(reads), training
         )

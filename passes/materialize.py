@@ -119,7 +119,23 @@ class _Substitution:
             else:
                 self._check_mode(node, always)
             self._value[node] = self._switched(node, condition) if is_switch(node) else self._copy(node)
+            self._follow_mode(self._value[node], condition)
         return self.new
+
+    def _follow_mode(self, copied: Any, needed: Condition) -> None:
+        """A dropout that only training needs is computed in evaluation too: as one that does and draws nothing."""
+        if isinstance(copied, Node) and copied.kwargs.get("training") is True and self._only(needed, training=True):
+            copied.kwargs = {**copied.kwargs, "training": self._mode_before(copied)}
+
+    def _only(self, needed: Condition, training: bool) -> bool:
+        """Whether one mode alone needs a value."""
+        return needed is not ALWAYS and all_of([needed, negate(TRAINING) if training else TRAINING]) is NEVER
+
+    def _mode_before(self, node: Node) -> Node:
+        if self._mode is None:
+            with self.new.inserting_before(node):
+                self._mode = self.new.create_node("get_attr", MODE, (), {}, MODE)
+        return self._mode
 
     def _truth(self, atom: Atom) -> bool | None:
         return None if atom.key == TRAINING_KEY else atom.holds(self.decisions)
@@ -195,8 +211,8 @@ class _Substitution:
         if condition is not TRAINING:
             side = 0 if condition.holds(self.decisions) else 1
             return self._mapped(node.args[side])
-        for side, mode in enumerate((negate(TRAINING), TRAINING)):
-            if all_of([needed, mode]) is NEVER:  # only the other mode needs it
+        for side, training in enumerate((True, False)):
+            if self._only(needed, training):
                 return self._mapped(node.args[side])
         present, absent = map(self._mapped, node.args)
         if self._mode is None:
