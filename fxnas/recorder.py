@@ -265,7 +265,7 @@ class Recorder(TorchFunctionMode):
         if not args or not isinstance(args[0], Tensor):
             return output
         if name == "__get__" and attribute_name(function) == "device":
-            self._devices[output] = self._lower_tensor(args[0])
+            self.note_device(args[0], output)
             return output
         if self.batch is None or self.bindings.record_of(args[0]) is None:
             return output
@@ -279,6 +279,10 @@ class Recorder(TorchFunctionMode):
                 total = dim * total
             return total
         return self._dims(args[0])[0] if name == "__len__" else output
+
+    def note_device(self, tensor: Tensor, device: torch.device) -> None:
+        """Python looks at the device of a tensor: where it is used later, the graph looks at that tensor's again."""
+        self._devices[device] = self._lower_tensor(tensor)
 
     def _dims(self, tensor: Tensor) -> list[int]:
         self.follows_batch = True
@@ -317,6 +321,24 @@ class Recorder(TorchFunctionMode):
         finally:
             self.recording = True
             self.locate.resume()
+
+
+@contextmanager
+def noted_devices(recorder: Recorder) -> Iterator[None]:
+    """Lets the recorder see reads of `.device` of fake tensors, which are no torch functions."""
+    original = FakeTensor.device
+
+    def device(tensor: FakeTensor) -> torch.device:
+        found: torch.device = original.fget(tensor)  # type: ignore[attr-defined]
+        if recorder.recording:
+            recorder.note_device(tensor, found)
+        return found
+
+    FakeTensor.device = property(device)  # type: ignore[method-assign,assignment]
+    try:
+        yield
+    finally:
+        FakeTensor.device = original  # type: ignore[method-assign]
 
 
 def _has_modules(tree: Any) -> bool:

@@ -23,7 +23,7 @@ from fxnas.inputs import signature_of
 from fxnas.locations import line_of
 from fxnas.modules import ModulePaths, join, walk
 from fxnas.nn import named_choices
-from fxnas.recorder import Recorder, intercept_modules, run_forward
+from fxnas.recorder import Recorder, intercept_modules, noted_devices, run_forward
 from fxnas.recording import Record, Recording
 
 FAKE_BATCH = 1009  # a prime that no layer width is a multiple of: such sizes come from the batch
@@ -124,6 +124,7 @@ class Runner:
             stack.enter_context(_unchanged(self.model))
             stack.enter_context(_watched_mode(self.model, self.paths, training, reads))
             stack.enter_context(intercept_modules(recorder))
+            stack.enter_context(noted_devices(recorder))
             stack.enter_context(self._fakes if fake else torch.random.fork_rng(devices=[]))
             for stand_in in stand_ins:
                 stand_in.table[stand_in.name] = stand_in.tensor

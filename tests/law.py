@@ -16,11 +16,12 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.utils import _pytree as pytree
 
 from fxnas.graph import ChoiceGraph
-from fxnas.nn import named_choices
+from fxnas.nn import InputChoice, LayerChoice
 from fxnas.passes import materialize
 from fxnas.retrain import apply_fixed_architecture
 from fxnas.select import select
 from fxnas.trace import trace
+from tests.random_models import Sketch
 
 Inputs = Callable[[int], tuple[Tensor, ...]]
 Decisions = dict[str, tuple[int, ...]]
@@ -81,14 +82,29 @@ def check_law(
     checked = Checked()
     for number, decisions in enumerate(architectures(model, seed, count)):
         _restore(traced, model)
-        _check_architecture(model, graph, decisions, inputs, PHASES[number % 2], checked)
+        given = {key: list(decisions[key]) for key in graph.space}
+        if number:  # a new graph is set to the default, which comes first
+            graph.select(given)
+        _check_architecture(model, graph, decisions, given, inputs, PHASES[number % 2], checked)
         checked.architectures += 1
     return checked
 
 
+def outcome(one: Sketch, count: int = 5) -> Checked | Exception:
+    """The result of `check_law` on a random model, or what it raised."""
+    model = one.build()
+    try:
+        return check_law(model, one.inputs, seed=one.seed, count=count, traced_in_training=one.seed % 2 == 0)
+    except Exception as error:
+        return error
+
+
 def architectures(model: nn.Module, seed: int, count: int) -> Iterator[Decisions]:
     """The default, nothing optional at all, and random ones; a decision for every key, each architecture once."""
-    choices = {key: places[0][1] for key, places in named_choices(model).items()}
+    choices: dict[str, LayerChoice | InputChoice] = {}
+    for path, module in model.named_modules():
+        if isinstance(module, LayerChoice | InputChoice):
+            choices.setdefault(module.key or path or "choice", module)
     rng = random.Random(seed)
     yield (default := {key: choice.default for key, choice in choices.items()})
     seen = [default]
@@ -109,12 +125,11 @@ def _check_architecture(
     model: nn.Module,
     graph: ChoiceGraph,
     decisions: Decisions,
+    given: dict[str, list[int]],
     inputs: Inputs,
     phases: tuple[tuple[bool, int], ...],
     checked: Checked,
 ) -> None:
-    given = {key: list(decisions[key]) for key in graph.space}
-    graph.select(given)
     eager = select(copy.deepcopy(model), decisions)
     child = materialize(graph, given)
     fixed = copy.deepcopy(model)

@@ -30,7 +30,7 @@ from tests import random_parts
 QUIET = (
     "conv()", "conv(1)", "norm()", "nn.Sequential(conv(1), norm(), nn.ReLU(inplace=True))", "nn.GroupNorm(2, WIDTH)",
     "nn.Identity()", "nn.ReLU()", "nn.Hardtanh()", "nn.AvgPool2d(3, 1, 1)", "nn.PReLU(WIDTH)", "Scale()", "Poke()",
-    "Moody()", "Tables()", "ByHand()", "Merge()", "nn.Sequential(nn.Identity(), conv(1))", "nn.Sequential()",
+    "Moody()", "Tables()", "ByHand()", "Merge()", "Twins()", "nn.Sequential(nn.Identity(), conv(1))", "nn.Sequential()",
 )  # fmt: skip
 """Layers that draw no random numbers and leave their input as it is."""
 

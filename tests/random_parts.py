@@ -131,6 +131,18 @@ class Merge(nn.Module):
         return y + self.two(other)
 
 
+class Twins(nn.Module):
+    """Two layers with one weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = conv(1), conv(1)
+        self.two.weight = self.one.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.two(torch.tanh(self.one(x)))
+
+
 class Pair(NamedTuple):
     main: Tensor
     extra: Any

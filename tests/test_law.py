@@ -24,7 +24,7 @@ from fxnas.exporters import export_onnx
 from fxnas.passes import materialize
 from fxnas.select import select
 from fxnas.trace import trace
-from tests.law import BATCH, Checked, architectures, check_law
+from tests.law import BATCH, Checked, architectures, outcome
 from tests.random_models import Sketch, features, shrink, sketch
 from tests.randomness import draws_in_vain
 
@@ -34,14 +34,6 @@ START = int(os.environ.get("FXNAS_LAW_START", "0"))
 ARCHITECTURES = 5
 REFUSED = 0.05  # a branch that no graph can express is refused; no more than this share of the models may be
 EXPORTED, TRIED = 26, 32
-
-
-def outcome(one: Sketch) -> Checked | Exception:
-    model = one.build()
-    try:
-        return check_law(model, one.inputs, seed=one.seed, count=ARCHITECTURES, traced_in_training=one.seed % 2 == 0)
-    except Exception as error:
-        return error
 
 
 def report(one: Sketch, error: Exception) -> str:
@@ -75,7 +67,7 @@ def test_the_law(part: int) -> None:
     @given(number=st.integers(0, 2**20), size=st.integers(1, 12))
     def holds(number: int, size: int) -> None:
         one = sketch(START + PARTS * number + part, size)
-        found = outcome(one)
+        found = outcome(one, ARCHITECTURES)
         if isinstance(found, TraceError):
             refused.append(f"{one.seed} {one.size}: {found}")
         elif isinstance(found, Exception):

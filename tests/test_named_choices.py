@@ -120,7 +120,7 @@ def test_a_choice_inside_a_candidate_depends_on_it():
     assert active(model) == {
         "outer": "always",
         "middle": "'outer' has 0",
-        "inner": "'outer' has 0 and 'middle' has 1",
+        "inner": "'middle' has 1 and 'outer' has 0",
     }
     assert space_of(model).size == 1 + 1 + 2
 
