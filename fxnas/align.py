@@ -47,7 +47,7 @@ def align(
     last_step = last_record = 0
     for i, j in [*_anchors(steps, records), (len(steps), len(records))]:
         gap = _Gap(steps[last_step:i], records[last_record:j], partner, absent)
-        for x, y in gap.pairs():
+        for x, y in gap.ordered_pairs():
             pairs.append((None if x is None else x + last_step, None if y is None else y + last_record))
             if x is not None and y is not None:
                 partner[records[y + last_record]] = steps[x + last_step]
@@ -191,6 +191,33 @@ class _Gap:
             return isinstance(known, Step) and known.token == given.token
         return identity(known) == identity(map_references(lambda r: self.partner.get(r, r), given))
 
+    def ordered_pairs(self) -> list[Pair]:
+        """`pairs`, where what has no partner stands in the order of the program."""
+        ordered: list[Pair] = []
+        steps: list[int] = []
+        records: list[int] = []
+        for i, j in [*self.pairs(), (-1, -1)]:
+            if i is not None and j is not None:
+                ordered += self._merged(steps, records)
+                steps, records = [], []
+                if i >= 0:
+                    ordered.append((i, j))
+            elif i is not None:
+                steps.append(i)
+            elif j is not None:
+                records.append(j)
+        return ordered
+
+    def _merged(self, steps: list[int], records: list[int]) -> list[Pair]:
+        merged: list[Pair] = []
+        steps, records = list(steps), list(records)
+        while steps and records:
+            if _earlier(self.records[records[0]], self.steps[steps[0]].record):
+                merged.append((None, records.pop(0)))
+            else:
+                merged.append((steps.pop(0), None))
+        return [*merged, *((i, None) for i in steps), *((None, j) for j in records)]
+
     def _trace(self, cost: list[list[float]]) -> list[Pair]:
         i, j, pairs = len(self.steps), len(self.records), []
         while i and j:
@@ -199,3 +226,18 @@ class _Gap:
             i, j = i - (way != 2), j - (way != 1)
         pairs += [(k, None) for k in reversed(range(i))] + [(None, k) for k in reversed(range(j))]
         return pairs[::-1]
+
+
+def _earlier(one: Record, other: Record) -> bool:
+    """Whether one record surely stands before another in the program: by rounds of loops, then by instructions."""
+    for mine, theirs, my_rounds, their_rounds in zip(
+        reversed(one.where), reversed(other.where), reversed(one.rounds), reversed(other.rounds), strict=False
+    ):
+        if mine[0] != theirs[0]:
+            return False
+        shared = min(len(my_rounds), len(their_rounds))
+        if my_rounds[:shared] != their_rounds[:shared]:
+            return my_rounds[:shared] < their_rounds[:shared]
+        if mine[1] != theirs[1]:
+            return mine[1] < theirs[1]
+    return False

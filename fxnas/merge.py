@@ -32,7 +32,7 @@ def merged_program(runner: Runner) -> Program:
         TraceError: the model fails, or branches in a way that no graph can express.
     """
     base = runner.record(_base_decisions(runner, {}))
-    if base.follows_batch:
+    if base.follows_batch and runner.example_batch is not None:
         check_batch(runner, base)
     try:
         return _merged(runner, base, by_mode=True)

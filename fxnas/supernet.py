@@ -71,6 +71,7 @@ class Supernet(GraphModule):
         state["_regions"] = regions = tuple(dict.fromkeys(c for c in found if c is not ALWAYS))
         source = Source(graph, self, conditions, keys, regions)
         state["_code"] = source.text
+        state["_lineno_map"], state["_prologue_start"] = {}, 0  # what TorchDynamo expects of a GraphModule
         type(self).forward = _compile(self, source)
         current = state.get("_decisions", {})
         self.decide({key: current[key] if key in current else _default(graph, key) for key in keys})

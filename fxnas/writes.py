@@ -44,6 +44,12 @@ def old_reads(write: Node) -> Iterator[OldRead]:
             old.add(node)
 
 
+def is_written(value: Node) -> bool:
+    """Whether a call of the graph writes to memory that the value may share: it is not the same everywhere then."""
+    memory = set(value.meta.get("storages", ()))
+    return any(not memory.isdisjoint(node.meta.get("mutates", ())) for node in value.graph.nodes)
+
+
 def is_shared_write(node: Node) -> bool:
     """Whether the node overwrites what some architecture reads without running the node.
 
@@ -54,9 +60,7 @@ def is_shared_write(node: Node) -> bool:
     guard = guard_of(node)
     if guard is ALWAYS or not node.meta.get("mutates"):
         return False
-    return any(
-        not implies(read.when, guard) if read.later else disjoint(read.when, guard) for read in old_reads(node)
-    )
+    return any(not implies(read.when, guard) if read.later else disjoint(read.when, guard) for read in old_reads(node))
 
 
 def implies(one: Condition, other: Condition) -> bool:
@@ -75,3 +79,35 @@ def disjoint(one: Condition, other: Condition) -> bool:
 
 def _always(condition: Condition) -> bool:
     return always_true(condition, {atom.key: (atom.count, atom.n_chosen) for atom in condition.atoms()})
+
+
+def renumber(first: Node, new: int) -> None:
+    """Notes that `first` holds memory of its own from here on: storage `new`.
+
+    What got its memory from `first`, directly or not, shares the new storage in place of the old one; what may have got
+    it from elsewhere too shares both.
+    """
+    before = {node: node.meta.get("storages", ()) for node in first.graph.nodes}
+    old = frozenset(before[first])
+    if not old:
+        return
+    first.meta["storages"] = (new,)
+    node = first.next
+    while node.op != "root":
+        for note in ("storages", "mutates"):
+            if node.meta.get(note):
+                moved = (place for number in node.meta[note] for place in _moved(node, number, new, old, before))
+                node.meta[note] = tuple(dict.fromkeys(moved))
+        node = node.next
+
+
+def _moved(
+    node: Node, number: int, new: int, old: frozenset[int], before: dict[Node, tuple[int, ...]]
+) -> Iterator[int]:
+    sources = [used for used in node.all_input_nodes if number in before[used]]
+    if number not in old or not sources:
+        yield number
+    if number in old and not sources:  # the memory came through a tuple or another value without notes
+        yield new
+    if number in old:
+        yield from (place for used in sources for place in used.meta["storages"] if place in (number, new))
