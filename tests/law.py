@@ -147,7 +147,10 @@ def _check_architecture(
             checked.eager_fails += 1
             return
         checked.without_gradients += bool(expected.failure)
-        results = {"graph": (graph.module, _tensors(graph.module)), "materialized": (child, _tensors(child, users_name))}
+        results = {
+            "graph": (graph.module, _tensors(graph.module)),
+            "materialized": (child, _tensors(child, users_name)),
+        }
         results["fixed"] = (fixed, {names[id(t)]: t for t in _tensors(fixed).values() if id(t) in names})
         in_use = set(results["materialized"][1]) & set(_tensors(eager))  # a plain tensor becomes a buffer
         for name, (module, tensors) in results.items():

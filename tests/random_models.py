@@ -371,7 +371,7 @@ def _mode(w: _Writer) -> None:
 def _sizes(w: _Writer) -> None:
     form = w.rng.choice(
         (
-            "x = x.view(x.size(0), -1).reshape(x.shape)",
+            "x = x.reshape(x.size(0), -1).view(x.shape)",
             "x = x + torch.arange(x.size(0)).reshape(-1, 1, 1, 1)",
             "half = x.size(0) // 2\nx = torch.cat([x[:half], x[half:] * 2])",
             "x = x * torch.full((x.shape[0], 1, 1, 1), 2.0)",
@@ -401,6 +401,16 @@ def _in_place(w: _Writer) -> None:
         )
     )
     w.say("in place", form)
+
+
+def _through_choice(w: _Writer) -> None:
+    """A write to what a choice gives: where that is the main value itself, the main value changes."""
+    if w.rng.random() < 0.5:
+        call = f"{w.attribute('op', 'LayerChoice([nn.Identity(), conv(1), nn.Sequential(nn.Identity())])')}(x)"
+    else:
+        call = f"{w.attribute('pick', 'InputChoice(3, n_chosen=1)')}([x, x * 2, x[:, :]])"
+    write = w.rng.choice(("t += 1", "t[:, 0] = 0.25", "t.mul_(0.5)", "t.transpose(2, 3)[:, 1:] *= 2"))
+    w.say("write through a choice", f"x = x * 1.0\nt = {call}\n{write}")
 
 
 # -- statements: side values and what chooses among them
@@ -448,7 +458,7 @@ def _input_choice(w: _Writer) -> None:
         marks = [w.attribute("source", f"LayerChoice([nn.ReLU(), nn.Identity()], key={key!r})") for key in sources]
         values = (f"{key!r}: {m}({v})" for key, m, v in zip(sources, marks, inputs, strict=True))
         given = f"{{{', '.join(values)}}}"
-        if any(f"key={key!r}" in line for line in w.init[: -count] for key in sources):
+        if any(f"key={key!r}" in line for line in w.init[:-count] for key in sources):
             w.book.features["shared key"] += 1
         pick = w.attribute("pick", f"InputChoice(choose_from={sources!r}, {options})")
         w.book.features["inputs by name"] += 1
@@ -623,7 +633,7 @@ _BRANCHES = (
 
 _STATEMENTS: tuple[tuple[Callable[[_Writer], Any], float], ...] = (
     (_apply, 2), (_choice, 3), (_several, 1), (_subset, 1), (_shared, 1), (_many, 0.7), (_twice, 0.7), (_tied, 0.7),
-    (_mode, 0.7), (_sizes, 1), (_in_place, 1.5), (_branch_off, 2), (_side_choice, 1), (_side_in_place, 0.7),
+    (_mode, 0.7), (_sizes, 1), (_in_place, 1.5), (_through_choice, 0.7), (_branch_off, 2), (_side_choice, 1), (_side_in_place, 0.7),
     (_input_choice, 4), (_use_maybe, 2), (_use_two, 3), (_use_list, 1), (_mask, 0.8),
 )  # fmt: skip
 

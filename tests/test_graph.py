@@ -510,7 +510,7 @@ def test_a_fork_of_a_materialized_graph() -> None:
     assert torch.equal(fork(x4(3)), child(x4(3)))
     assert fork.module.meta == child.meta
     assert len(fork.space) == 0
-    assert list(fork.parameters())[0] is list(child.parameters())[0]
+    assert next(iter(fork.parameters())) is next(iter(child.parameters()))
 
 
 def test_materializing_leaves_the_graph_as_it_was_and_copies_the_weights() -> None:
@@ -556,7 +556,9 @@ def node_named(module: GraphModule, name: str) -> Node:
 
 def broken(change: Callable[[GraphModule], None], stage: str) -> list[str]:
     graph = trace(Guide(), x4())
-    module = materialize(graph, {"first": "wide", "second": 1, "skip": [0]}) if stage == "materialized" else graph.module
+    module = (
+        materialize(graph, {"first": "wide", "second": 1, "skip": [0]}) if stage == "materialized" else graph.module
+    )
     change(module)
     return problems(module, stage)  # type: ignore[arg-type]
 

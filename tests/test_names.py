@@ -98,7 +98,9 @@ class Odd(nn.Module):
         self.names = names
         words = [name for name in names if "." not in name]
         self.holder = Holder(names)
-        self.op = LayerChoice({"plain": nn.Tanh(), **{name: nn.Sequential(nn.Linear(4, 4), nn.ReLU()) for name in words}})
+        self.op = LayerChoice(
+            {"plain": nn.Tanh(), **{name: nn.Sequential(nn.Linear(4, 4), nn.ReLU()) for name in words}}
+        )
         self.keyed = nn.ModuleList(LayerChoice([nn.Tanh(), nn.Linear(4, 4)], key=name) for name in names)
         self.scopes = nn.ModuleList(Scope(f"{name} scope") for name in names)
         sources = [*names, *(f"{name} scope" for name in names)]

@@ -195,7 +195,7 @@ def test_an_input_that_is_none_stays_none() -> None:
 
 @pytest.mark.parametrize("example", [(), (x4(), x4(), x4()), {"y": x4()}, ((x4(),), {"x": x4()})])
 def test_inputs_that_do_not_fit_are_refused(example: Any) -> None:
-    with pytest.raises(TraceError, match="Inputs.forward"):
+    with pytest.raises(TraceError, match=r"Inputs\.forward"):
         trace(Inputs(), example)
 
 
@@ -898,7 +898,9 @@ def test_an_error_of_forward_is_named_with_its_line() -> None:
     def wrong(x: Tensor) -> Tensor:
         return x @ torch.ones(5, 5)
 
-    with pytest.raises(TraceError, match=rf"test_trace\.py:{wrong.__code__.co_firstlineno + 1} in wrong: .*RuntimeError"):
+    with pytest.raises(
+        TraceError, match=rf"test_trace\.py:{wrong.__code__.co_firstlineno + 1} in wrong: .*RuntimeError"
+    ):
         trace(Function(wrong), x4())
 
 
@@ -1145,7 +1147,10 @@ def test_distributed_data_parallel(process_group: None) -> None:
         output = parallel(image(4))
         output.sum().backward()
         used = graph.module.conv["three"].weight.grad, graph.module.conv["one"].weight.grad
-        assert [gradient is not None for gradient in used] == [architecture["conv"] == "three", architecture["conv"] == "one"]
+        assert [gradient is not None for gradient in used] == [
+            architecture["conv"] == "three",
+            architecture["conv"] == "one",
+        ]
 
 
 def test_torch_compile() -> None:
