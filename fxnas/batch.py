@@ -29,7 +29,7 @@ def check_batch(runner: Runner, base: Recording) -> None:
         of_other: dict[Record, Record] = {}
         for one, two in zip(base.records, other.records, strict=False):
             if one.token != two.token or not _same((one.args, one.kwargs), (two.args, two.kwargs), of_other):
-                raise _refusal(one if one.frame else base.records[-2])
+                raise _refusal(next((record for record in (one, two) if record.frame), base.records[-2]))
             of_other[one] = two
         if len(base.records) != len(other.records):
             longer = max(base.records, other.records, key=len)
