@@ -7,7 +7,7 @@ from typing import Any
 from fxnas.errors import TraceError
 from fxnas.program import identity, map_references
 from fxnas.recording import Expression, Record, Recording, size_of
-from fxnas.runs import Runner
+from fxnas.runs import At, Runner
 from fxnas.tree import flatten
 
 _EVEN, _ODD = 12, 11
@@ -25,7 +25,7 @@ def check_batch(runner: Runner, base: Recording) -> None:
     """
     assert runner.example_batch is not None
     for batch in (runner.example_batch, _ODD if runner.example_batch % 2 == 0 else _EVEN):
-        other = runner.record(base.decisions, batch=batch)
+        other = runner.record(base.decisions, At(batch, base))
         of_other: dict[Record, Record] = {}
         for one, two in zip(base.records, other.records, strict=False):
             if one.token != two.token or not _same((one.args, one.kwargs), (two.args, two.kwargs), of_other):

@@ -44,6 +44,8 @@ class Recorder(TorchFunctionMode):
         choices: the choice of each key.
         batch: the batch size of the inputs, or None for static sizes. Its multiples are kept as expressions.
         decisions: the decisions that Python sees, for the keys that are steered; the others follow their default.
+        like: the records of this run at a batch size that is easier to tell from other sizes: what follows the batch
+            there does so here.
     """
 
     def __init__(
@@ -53,9 +55,11 @@ class Recorder(TorchFunctionMode):
         choices: Mapping[str, Choice],
         batch: int | None,
         decisions: Mapping[str, tuple[int, ...]],
+        like: list[Record] | None = None,
     ) -> None:
         super().__init__()
         self.paths, self.names, self.choices, self.batch, self.decisions = paths, names, choices, batch, decisions
+        self.like = like
         self.records: list[Record] = []
         self.masks_read: dict[str, None] = {}
         self.recording = False
@@ -287,10 +291,21 @@ class Recorder(TorchFunctionMode):
     def _dims(self, tensor: Tensor) -> list[int]:
         self.follows_batch = True
         record = self.bindings.record_of(tensor)
+        assert record is not None
+        shape = tuple(map(int, tensor.shape))
+        if self.like is None:
+            record.meta["follows"] = tuple(map(self._follows_batch, shape))
+        else:
+            record.meta["follows"] = self._follows_there(record) or (False,) * len(shape)
         return [
-            Dim(size, Expression(size_of, (record, i))) if self._follows_batch(size) else size
-            for i, size in enumerate(map(int, tensor.shape))
+            Dim(size, Expression(size_of, (record, i))) if follows else size
+            for i, (size, follows) in enumerate(zip(shape, record.meta["follows"], strict=True))
         ]
+
+    def _follows_there(self, record: Record) -> tuple[bool, ...] | None:
+        assert self.like is not None
+        place = self.records.index(record)
+        return self.like[place].meta.get("follows") if place < len(self.like) else None
 
     def _follows_batch(self, size: int) -> bool:
         # Keeping one size too many as an expression is harmless: it computes the same number again.

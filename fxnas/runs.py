@@ -31,6 +31,14 @@ _REAL_BATCH = 7
 _LOCK = threading.RLock()  # a run patches nn.Module for its duration
 
 
+@dataclass(frozen=True, slots=True)
+class At:
+    """A batch size of a run, and the run at the usual size that tells which sizes follow it."""
+
+    batch: int
+    like: Recording
+
+
 class Runner:
     """Records runs of one model on one set of example inputs.
 
@@ -54,12 +62,12 @@ class Runner:
         self._fakes = FakeTensorMode(allow_non_fake_inputs=True)
         self._stand_ins: dict[bool, list[_StandIn]] = {}
 
-    def record(self, decisions: Mapping[str, tuple[int, ...]], batch: int | None = None) -> Recording:
+    def record(self, decisions: Mapping[str, tuple[int, ...]], at: At | None = None) -> Recording:
         """One run under `decisions` of the keys that Python may see, the mode (`TRAINING_KEY`) among them.
 
         Args:
             decisions: key → chosen indices.
-            batch: the batch size to run at, in place of the usual one; no size is then taken to follow it.
+            at: the batch size to run at, in place of the usual one.
 
         Raises:
             TraceError: the model fails, or does what no graph can express.
@@ -67,19 +75,19 @@ class Runner:
         self.count += 1
         training = bool(decisions.get(TRAINING_KEY, (0,) if self.model.training else ()))
         try:
-            return self._run(decisions, training, self.fake, batch)
+            return self._run(decisions, training, self.fake, at)
         except TraceError:
             raise
         except Exception as error:
-            return self._run_again(decisions, training, batch, error)
+            return self._run_again(decisions, training, at, error)
 
     def _run_again(
-        self, decisions: Mapping[str, tuple[int, ...]], training: bool, batch: int | None, error: Exception
+        self, decisions: Mapping[str, tuple[int, ...]], training: bool, at: At | None, error: Exception
     ) -> Recording:
         if not self.fake:
             raise self._failure(error, decisions) from error
         try:
-            recording = self._run(decisions, training, False, batch)
+            recording = self._run(decisions, training, False, at)
         except TraceError:
             raise
         except Exception as real_error:
@@ -109,14 +117,13 @@ class Runner:
         return True
 
     def _run(
-        self, decisions: Mapping[str, tuple[int, ...]], training: bool, fake: bool, batch: int | None
+        self, decisions: Mapping[str, tuple[int, ...]], training: bool, fake: bool, at: At | None
     ) -> Recording:
         usual = FAKE_BATCH if fake else _REAL_BATCH
-        followed = None if self.example_batch is None or batch is not None else usual
-        batch = None if self.example_batch is None else batch or usual
+        batch = None if self.example_batch is None else at.batch if at else usual
         stand_ins = self._tensors(fake)
         names = {id(s.tensor): s.path for s in reversed(stand_ins)}
-        recorder = ChoiceRecorder(self.paths, names, self.choices, followed, decisions)
+        recorder = ChoiceRecorder(self.paths, names, self.choices, batch, decisions, at.like.records if at else None)
         reads: list[bool] = []
         with ExitStack() as stack:
             stack.enter_context(_LOCK)
