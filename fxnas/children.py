@@ -143,6 +143,13 @@ def share(module: GraphModule, graph: Graph) -> GraphModule:
     return shared
 
 
+def recompile(module: GraphModule) -> None:
+    """Writes the source of a plain `GraphModule` anew, and gives the old one back."""
+    _release(module)
+    module.recompile()
+    _release_at_death(module)
+
+
 def _release_at_death(module: GraphModule) -> None:
     # torch.fx keeps each generated source for ever, and so does linecache.
     weakref.finalize(module, _forget, module.forward.__code__.co_filename)

@@ -127,24 +127,3 @@ def guard_of(node: Node) -> Condition:
     """Under which decisions eager Python runs the node, whether or not its value is used."""
     guard: Condition = node.meta.get("guard", ALWAYS)
     return guard
-
-
-def later_readers(node: Node) -> Iterator[Node]:
-    """The nodes after one that writes to memory which read that memory by a value from before the write."""
-    written = set(node.meta.get("mutates", ()))
-    before: set[Node] = set()
-    passed = False
-    for other in node.graph.nodes:
-        if other is node:
-            passed = True
-        elif not passed:
-            before.add(other)
-        elif any(u in before and not written.isdisjoint(u.meta.get("storages", ())) for u in other.all_input_nodes):
-            yield other
-
-
-def is_shared_write(node: Node) -> bool:
-    """Whether the node writes to memory that a node of an excluded condition, in a sibling candidate, reads later."""
-    if not node.meta.get("mutates") or guard_of(node) is ALWAYS:
-        return False
-    return any(all_of([guard_of(node), guard_of(reader)]) is NEVER for reader in later_readers(node))

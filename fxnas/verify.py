@@ -15,8 +15,9 @@ from torch.fx import GraphModule, Node
 
 from fxnas.conditions import NEVER
 from fxnas.errors import PassError
-from fxnas.liveness import is_choose, is_shared_write, is_switch, needs
+from fxnas.liveness import is_choose, is_switch, needs
 from fxnas.modules import attribute
+from fxnas.writes import is_shared_write
 
 Stage = Literal["traced", "relaxed", "materialized"]
 Rule = Callable[[GraphModule], Iterator[str]]
@@ -94,9 +95,9 @@ def arguments_named(module: GraphModule) -> Iterator[str]:
 
 
 def no_shared_writes(module: GraphModule) -> Iterator[str]:
-    """No in-place call changes what another candidate reads: where candidates are mixed, all of them run."""
+    """No in-place call changes what an architecture without the call reads: where candidates are mixed, all run."""
     for node in filter(is_shared_write, module.graph.nodes):
-        yield f"{node} writes in place to what another candidate reads; RepairInPlace makes it out of place"
+        yield f"{node} writes in place to what is also read where it doesn't run; RepairInPlace makes it out of place"
 
 
 def names_safe(module: GraphModule) -> Iterator[str]:

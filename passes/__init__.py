@@ -6,14 +6,16 @@ from fxnas.passes.fold import FoldIdentity
 from fxnas.passes.fuse import FuseConvBn
 from fxnas.passes.inplace import RepairInPlace
 from fxnas.passes.materialize import Materialize, materialize
-from fxnas.passes.rules import Miss, Rewrite, Rule
+from fxnas.passes.rules import Match, Miss, NoMatch, Rewrite, Rule
 
 __all__ = [
     "EliminateDead",
     "FoldIdentity",
     "FuseConvBn",
+    "Match",
     "Materialize",
     "Miss",
+    "NoMatch",
     "Pass",
     "PassManager",
     "PassResult",

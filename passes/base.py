@@ -13,9 +13,12 @@ from typing import ClassVar
 
 from torch.fx import GraphModule, Node
 
-from fxnas.errors import PassError
+from fxnas.children import prune, recompile
+from fxnas.errors import FxnasError, PassError
 from fxnas.graph import ChoiceGraph
 from fxnas.liveness import erase_dead
+from fxnas.passes.foreign import as_choice_graph
+from fxnas.supernet import Supernet
 from fxnas.text import node_text
 from fxnas.verify import STAGES, Stage, verify
 
@@ -26,7 +29,7 @@ class PassResult:
 
     Attributes:
         graph: the rewritten graph, a fork of the input; weights are shared unless the pass says otherwise.
-        modified: whether it differs from the input.
+        modified: whether it differs from the input, dead parts that were dropped included.
     """
 
     graph: ChoiceGraph
@@ -60,12 +63,18 @@ class Pass(ABC):
 
         Raises:
             PassError: the graph is not at a stage that the pass takes, or the pass fails; the message names the pass.
+            ArchitectureError: the pass takes an architecture, and it doesn't fit the graph.
         """
         graph = as_choice_graph(graph)
         if graph.stage not in self.requires:
             wanted = " or ".join(map(repr, self.requires))
             raise PassError(f"{self}: takes a graph at stage {wanted}, got one at stage {graph.stage!r}")
-        result, modified = self.transform(graph)
+        try:
+            result, modified = self.transform(graph)
+        except FxnasError:
+            raise
+        except Exception as error:  # a mistake in the pass: say in which
+            raise PassError(f"{self}: {type(error).__name__}: {error}") from error
         self._check_honest(graph, result, modified)
         return PassResult(result, modified)
 
@@ -73,10 +82,16 @@ class Pass(ABC):
         """The result, and whether it differs. A pass that builds its result anew overrides this."""
         fork = graph.fork(compiled=False)
         modified = self.rewrite(fork)
-        erase_dead(fork.graph)
+        dropped = bool(erase_dead(fork.graph))
+        if fork.stage == "materialized":
+            prune(fork.module, fork.graph)
+            dropped = dropped or _paths(fork) != _paths(graph)
         self.check_result(fork)
-        fork.module.recompile()
-        return fork, modified
+        if isinstance(fork.module, Supernet):
+            fork.module.recompile()
+        else:
+            recompile(fork.module)
+        return fork, modified or dropped
 
     def check_result(self, result: ChoiceGraph) -> None:
         """Moves the result to the stage that the pass ensures.
@@ -113,15 +128,15 @@ class PassManager(Pass):
         """Applies the passes in order.
 
         Raises:
-            PassError: one of them fails; the message tells which had run before.
+            FxnasError: one of them fails, with the error that it raises alone; the message tells which had run before.
         """
         graph, modified = as_choice_graph(graph), False
         done: list[str] = []
         for step in self.passes:
             try:
                 result = step(graph)
-            except PassError as error:
-                raise PassError(f"{error} (after {', '.join(done) or 'no other pass'})") from error
+            except FxnasError as error:
+                raise type(error)(f"{error} (after {', '.join(done) or 'no other pass'})") from error
             graph, modified = result.graph, modified or result.modified
             done.append(str(step))
         return PassResult(graph, modified)
@@ -130,9 +145,10 @@ class PassManager(Pass):
         return f"PassManager({', '.join(map(str, self.passes))})"
 
 
-def as_choice_graph(graph: ChoiceGraph | GraphModule) -> ChoiceGraph:
-    """The graph itself, or a materialized `GraphModule` as one."""
-    return graph if isinstance(graph, ChoiceGraph) else ChoiceGraph(graph, "materialized")
+def _paths(graph: ChoiceGraph) -> set[str]:
+    """What a materialized module holds."""
+    held = graph.module.named_modules, graph.module.named_parameters, graph.module.named_buffers
+    return {path for names in held for path, _ in names(remove_duplicate=False)}
 
 
 def around(node: Node, lines: int = 2) -> str:

@@ -32,7 +32,7 @@ LAYERS = [
     "strategies",
     "ops",
     "arguments forwarding inputs liveness",
-    "nn text",
+    "nn text writes",
     "fixed modules select",
     "children inherit recording verify",
     "bindings locations codegen program",
