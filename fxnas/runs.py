@@ -116,9 +116,7 @@ class Runner:
             return False
         return True
 
-    def _run(
-        self, decisions: Mapping[str, tuple[int, ...]], training: bool, fake: bool, at: At | None
-    ) -> Recording:
+    def _run(self, decisions: Mapping[str, tuple[int, ...]], training: bool, fake: bool, at: At | None) -> Recording:
         usual = FAKE_BATCH if fake else _REAL_BATCH
         batch = None if self.example_batch is None else at.batch if at else usual
         stand_ins = self._tensors(fake)
