@@ -33,7 +33,8 @@ from fxnas.passes import materialize as _  # noqa: F401  (loads the module that 
 from fxnas.passes.materialize import _Substitution
 from fxnas.recording import size_of
 from tests.law import Checked, outcome
-from tests.random_models import Sketch, sketch
+from tests.random_models import sketch
+from tests.random_source import Sketch
 
 MATERIALIZE = sys.modules["fxnas.passes.materialize"]  # `fxnas.passes.materialize` itself is the function
 Planted = AbstractContextManager[Any]

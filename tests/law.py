@@ -1,4 +1,4 @@
-"""The law, as a function: eager, graph, materialized and fixed model of an architecture compute the same, bit for bit."""
+"""The law as a function: eager, graph, materialized and fixed model of an architecture agree, bit for bit."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from fxnas.passes import materialize
 from fxnas.retrain import apply_fixed_architecture
 from fxnas.select import select
 from fxnas.trace import trace
-from tests.random_models import Sketch
+from tests.random_source import Sketch
 
 Inputs = Callable[[int], tuple[Tensor, ...]]
 Decisions = dict[str, tuple[int, ...]]

@@ -1,55 +1,27 @@
-"""ChoiceGraph: what it looks like, which space it has, what it runs, and what counts as a legal graph."""
+"""ChoiceGraph: what it looks like, what it runs, and what a fork shares."""
 
 from __future__ import annotations
 
 import copy
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import networkx
 import pytest
 import torch
-from torch import Tensor, nn
-from torch.fx import GraphModule, Node
+from torch import nn
+from torch.fx import GraphModule
 
-from fxnas import ops
-from fxnas.conditions import ALWAYS, chosen, present
-from fxnas.errors import ArchitectureError, PassError
+from fxnas.errors import ArchitectureError
 from fxnas.graph import ChoiceGraph
-from fxnas.nn import InputChoice, LayerChoice, MutableScope
+from fxnas.nn import InputChoice, LayerChoice
 from fxnas.passes import materialize
 from fxnas.select import select
 from fxnas.supernet import Supernet
 from fxnas.trace import trace
-from fxnas.verify import STAGES, problems, verify
-
-
-def x4(batch: int = 2) -> Tensor:
-    return torch.randn(batch, 4, generator=torch.Generator().manual_seed(batch))
-
-
-class Guide(nn.Module):
-    """Two layers to choose, and a skip that may be absent."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first = LayerChoice({"wide": nn.Linear(4, 4), "none": nn.Identity()})
-        self.second = LayerChoice([nn.Tanh(), nn.ReLU()])
-        self.skip = InputChoice(1)
-
-    def forward(self, x):
-        old = self.skip([x])
-        y = self.second(self.first(x))
-        if old is not None:
-            y = y + old
-        return y
-
-
-def lines(text: str) -> str:
-    return "\n".join(line.strip() for line in text.strip().splitlines()) + "\n"
-
+from tests.graph_help import Cells, Guide, Nested, Several, lines, x4
 
 # -- text
 
@@ -84,20 +56,6 @@ def test_text_of_an_optional_input() -> None:
         return %switch
         """
     )
-
-
-class Several(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.pick = InputChoice(3, n_chosen=2, reduction="mean", return_mask=True)
-        self.ops = LayerChoice([nn.Tanh(), nn.ReLU()], reduction="none", n_chosen=2)
-
-    def forward(self, x):
-        y, mask = self.pick([x, x * 2, x[:, :4]])
-        one, two = self.ops(y)
-        if mask[0]:
-            one = one + 1
-        return {"out": one, "more": (two, None), "mask": mask}
 
 
 def test_text_of_several_masks_lists_and_nested_outputs() -> None:
@@ -160,153 +118,6 @@ def test_the_data_flow_as_a_networkx_graph() -> None:
     assert flow.nodes["first_wide"]["target"] == "first.wide"
     assert flow.nodes["second"]["shape"] == (2, 4)
     assert networkx.immediate_dominators(flow, "x")["switch"] == "x"
-
-
-# -- the space
-
-
-class Nested(MutableScope):
-    def __init__(self) -> None:
-        super().__init__()
-        inner = LayerChoice({"tanh": nn.Tanh(), "relu": nn.ReLU()})
-        self.outer = LayerChoice({"nested": nn.Sequential(nn.Linear(4, 4), inner), "sigmoid": nn.Sigmoid()})
-        self.side = LayerChoice([nn.Softsign(), nn.Hardtanh(), nn.ELU()])
-        self.pick = InputChoice(2, n_chosen=1)
-
-    def forward(self, x):
-        return self.pick([self.outer(x), self.side(x)])
-
-
-def test_the_space_has_the_choices_in_graph_order_with_what_they_depend_on() -> None:
-    space = trace(Nested(), x4()).space
-    assert list(space) == ["outer.nested.1", "outer", "side", "pick"]
-    assert space["outer"].candidates == ("nested", "sigmoid")
-    assert space["outer"].paths == ("outer",)
-    assert space["side"].active is chosen("pick", 1, 2, 1)
-    assert space["pick"].active is ALWAYS
-    decisions = {"outer.nested.1": (0,), "outer": (0,), "side": (0,), "pick": (0,)}
-    active = space["outer.nested.1"].active
-    assert active.holds(decisions)
-    assert not active.holds({**decisions, "outer": (1,)})
-    assert not active.holds({**decisions, "pick": (1,)})
-    assert space.size == 2 + 1 + 3
-
-
-def test_a_choice_in_a_branch_counts_where_the_branch_is_taken() -> None:
-    class Branch(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.skip, self.op = InputChoice(1), LayerChoice([nn.Tanh(), nn.ReLU(), nn.ELU()])
-
-        def forward(self, x):
-            old = self.skip([x * 2])
-            return x if old is None else self.op(old)
-
-    space = trace(Branch(), x4()).space
-    assert space["op"].active is present("skip", 1, None)
-    assert space.size == 1 + 3
-
-
-def test_choices_that_play_no_role_are_not_in_the_space() -> None:
-    class Unused(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.never, self.unused, self.op = (LayerChoice([nn.Tanh(), nn.ReLU()]) for _ in range(3))
-            self.nothing = InputChoice(1, n_chosen=0)
-
-        def forward(self, x):
-            self.unused(x)
-            self.nothing([self.never(x)])
-            return self.op(x)
-
-    graph = trace(Unused(), x4())
-    assert list(graph.space) == ["op"]
-    assert graph.space.size == 2
-
-
-class Shared(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.one, self.two = (LayerChoice({"a": nn.Tanh(), "b": nn.Linear(4, 4)}, key="both") for _ in range(2))
-        self.alias = self.one
-
-    def forward(self, x):
-        return self.alias(self.two(self.one(x)))
-
-
-def test_equal_keys_are_one_choice() -> None:
-    graph = trace(Shared(), x4())
-    assert list(graph.space) == ["both"]
-    assert graph.space["both"].paths == ("one", "two", "alias")
-    assert graph.space.size == 2
-
-
-class Subsets(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.pick = InputChoice(3, reduction="sum")
-        self.two = LayerChoice([nn.Tanh(), nn.ReLU(), nn.Sigmoid()], n_chosen=2)
-
-    def forward(self, x):
-        picked = self.pick([torch.sin(x), torch.cos(x), x * 2])
-        return self.two(x if picked is None else picked)
-
-
-class Cells(nn.Module):
-    """Two levels of nesting, a shared key, a skip around a choice."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        deep = LayerChoice([nn.Tanh(), nn.Sequential(nn.ReLU(), LayerChoice([nn.Sigmoid(), nn.Softsign()]))])
-        self.cell = LayerChoice([deep, nn.ELU(), Guide()])
-        self.skip = InputChoice(2)
-        self.one, self.two = (LayerChoice([nn.Softplus(), nn.Hardtanh()], key="act") for _ in range(2))
-
-    def forward(self, x):
-        y = self.cell(x)
-        old = self.skip([x * 3, self.one(x)])
-        return y if old is None else self.two(y) * old
-
-
-SPACES: list[tuple[type[nn.Module], int]] = [
-    (Guide, 8), (Nested, 6), (Shared, 2), (Subsets, 8 * 3), (Several, 3),
-    # the cell: tanh, one of two, ELU, or a Guide; then no skip, or one of three with an activation
-    (Cells, (1 + 2 + 1 + 8) * (1 + 3 * 2)),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("model", "size"), SPACES, ids=lambda value: getattr(value, "__name__", ""))
-def test_the_size_counts_the_networks_there_are(model: type[nn.Module], size: int) -> None:
-    """Every canonical architecture materializes to another network, and every complete one to one of these."""
-    graph = trace(model(), x4())
-    space = graph.space
-    canonical = {space.architecture(rank) for rank in range(space.size)}
-    assert len(canonical) == space.size == size
-    texts = {ChoiceGraph(materialize(graph, architecture), "materialized").text() for architecture in canonical}
-    assert len(texts) == size
-    complete = itertools.product(*(list(choice.decisions()) for choice in space.values()))
-    given = [dict(zip(space, decisions, strict=True)) for decisions in complete]
-    found = {space.canonical(space.complete({key: list(d) for key, d in one.items()})) for one in given}
-    assert found == canonical
-
-
-def test_the_space_follows_the_graph() -> None:
-    graph = trace(Guide(), x4())
-    fork = graph.fork()
-    node = next(n for n in fork.graph.nodes if n.name == "second")
-    node.replace_all_uses_with(node.args[0][0])
-    fork.graph.erase_node(node)
-    fork.module.recompile()
-    assert list(fork.space) == ["skip", "first"]
-    assert list(graph.space) == ["skip", "first", "second"]
-    assert graph.space is graph.space
-
-
-def test_scopes_show_in_the_tree_and_not_among_the_decisions() -> None:
-    graph = trace(nn.Sequential(Nested(), nn.Tanh()), x4())
-    assert graph.scopes == ("0",)
-    assert all(key.startswith("0.") for key in graph.space)
-    assert "0" in graph.space.tree()
 
 
 # -- select
@@ -510,7 +321,7 @@ def test_a_fork_of_a_materialized_graph() -> None:
     assert torch.equal(fork(x4(3)), child(x4(3)))
     assert fork.module.meta == child.meta
     assert len(fork.space) == 0
-    assert next(iter(fork.parameters())) is next(iter(child.parameters()))
+    assert all(one is other for one, other in zip(fork.parameters(), child.parameters(), strict=True))
 
 
 def test_materializing_leaves_the_graph_as_it_was_and_copies_the_weights() -> None:
@@ -545,120 +356,3 @@ def test_a_plain_interpreter_runs_the_default_architecture() -> None:
 
 def test_a_graph_prints_itself() -> None:
     assert repr(trace(Guide(), x4())) == "<ChoiceGraph traced: 11 nodes, 3 choices>"
-
-
-# -- verify: each rule fires on a graph that breaks it
-
-
-def node_named(module: GraphModule, name: str) -> Node:
-    return next(node for node in module.graph.nodes if node.name == name)
-
-
-def broken(change: Callable[[GraphModule], None], stage: str) -> list[str]:
-    graph = trace(Guide(), x4())
-    module = (
-        materialize(graph, {"first": "wide", "second": 1, "skip": [0]}) if stage == "materialized" else graph.module
-    )
-    change(module)
-    return problems(module, stage)  # type: ignore[arg-type]
-
-
-def key(module: GraphModule) -> None:
-    node = node_named(module, "second")
-    node.kwargs = {**node.kwargs, "key": "first"}
-
-
-def fewer_options(module: GraphModule) -> None:
-    node = node_named(module, "second")
-    node.args = (node.args[0][:1],)
-
-
-def other_shape(module: GraphModule) -> None:
-    node_named(module, "second_0").meta["shape"] = (2, 5)
-
-
-def unreachable(module: GraphModule) -> None:
-    node = node_named(module, "first")
-    node.replace_all_uses_with(node.args[0][0])
-
-
-def order(module: GraphModule) -> None:
-    node_named(module, "second_1").append(node_named(module, "first_wide"))
-
-
-def missing_module(module: GraphModule) -> None:
-    node_named(module, "first_wide").target = "first.wider"
-
-
-def no_module(module: GraphModule) -> None:
-    module.register_buffer("table", torch.zeros(4))
-    node_named(module, "first_wide").target = "table"
-
-
-def argument(module: GraphModule) -> None:
-    node_named(module, "x").target = "x); print(1"
-
-
-def odd_path(module: GraphModule) -> None:
-    module._modules["odd name"] = nn.Tanh()
-    node_named(module, "second_1").target = "odd name"
-
-
-def odd_keyword(module: GraphModule) -> None:
-    node = node_named(module, "second_1")
-    node.kwargs = {"class": 1}
-
-
-def op_of_ours(module: GraphModule) -> None:
-    node = node_named(module, "add")
-    node.target = ops.mask
-
-
-def module_of_ours(module: GraphModule) -> None:
-    module._modules["choice"] = LayerChoice([nn.Tanh()])
-
-
-def shared_write(module: GraphModule) -> None:
-    node_named(module, "second_0").meta["mutates"] = node_named(module, "first").meta["storages"] = (99,)
-    for index in range(2):
-        node_named(module, f"second_{index}").meta["guard"] = chosen("second", index, 2, 1)
-
-
-BROKEN = {
-    "keys_agree": (key, "traced"), "options_fit": (fewer_options, "traced"), "options_agree": (other_shape, "traced"),
-    "reachable": (unreachable, "traced"), "defined_before_use": (order, "traced"),
-    "targets_exist": (missing_module, "traced"), "arguments_named": (argument, "traced"),
-    "no_shared_writes": (shared_write, "relaxed"),
-    "names_safe": (odd_path, "materialized"), "no_choices": (op_of_ours, "materialized"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("rule", BROKEN)
-def test_each_rule_finds_a_graph_that_breaks_it(rule: str) -> None:
-    change, stage = BROKEN[rule]
-    assert any(problem.startswith(f"{rule}: ") for problem in broken(change, stage))
-
-
-@pytest.mark.parametrize(
-    ("rule", "change"), [("targets_exist", no_module), ("names_safe", odd_keyword), ("no_choices", module_of_ours)]
-)
-def test_the_other_ways_to_break_a_rule(rule: str, change: Callable[[GraphModule], None]) -> None:
-    stage = "traced" if rule == "targets_exist" else "materialized"
-    assert any(problem.startswith(f"{rule}: ") for problem in broken(change, stage))
-
-
-def test_every_rule_of_the_table_has_a_graph_that_breaks_it() -> None:
-    assert {rule.__name__ for rules in STAGES.values() for rule in rules} == set(BROKEN)
-
-
-@pytest.mark.parametrize("stage", ["traced", "materialized"])
-def test_legal_graphs_have_no_problems(stage: str) -> None:
-    assert broken(lambda module: None, stage) == []
-
-
-def test_verify_lists_what_is_wrong_and_where() -> None:
-    graph = trace(Guide(), x4())
-    fewer_options(graph.module)
-    other_shape(graph.module)
-    with pytest.raises(PassError, match=r"my pass is not legal at stage 'traced': .*options_fit.*second"):
-        verify(graph.module, "traced", where="my pass")

@@ -1,21 +1,17 @@
-"""An InputChoice that selects nothing gives None, and Python may branch on it: each way in which people write that.
-
-A case is a model and the keys of its optional inputs. The graph has to follow eager Python for every combination.
-"""
+"""An InputChoice that selects nothing gives None, and Python may branch on it: the graph follows, or is refused."""
 
 from __future__ import annotations
 
 import copy
-import functools
 import itertools
 import random
 from collections.abc import Callable, Iterator
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+import tests.none_cases_several  # noqa: F401 (adds its cases)
 from fxnas.errors import TraceError
 from fxnas.nn import InputChoice, LayerChoice, named_choices
 from fxnas.passes import materialize
@@ -23,660 +19,7 @@ from fxnas.runs import Runner
 from fxnas.select import select
 from fxnas.trace import trace
 from tests.law import Decisions, check_law, same_bits
-
-WIDTH = 4
-
-
-class Net(nn.Module):
-    """`count` optional inputs `a`, `b`, …; a case says in `body` what it does with them."""
-
-    count = 1
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first = nn.Linear(WIDTH, WIDTH)
-        self.second = nn.Linear(WIDTH, WIDTH)
-        for name in "abcdef"[: self.count]:
-            setattr(self, name, InputChoice(1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        optional = [getattr(self, name)([torch.sin(x * (i + 1))]) for i, name in enumerate("abcdef"[: self.count])]
-        return self.body(x, *optional)
-
-
-CASES: list[type[nn.Module]] = []
-
-
-def case(model: type[nn.Module]) -> type[nn.Module]:
-    CASES.append(model)
-    return model
-
-
-# -- one optional input
-
-
-@case
-class TheGuide(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv = nn.Linear(WIDTH, WIDTH)
-        self.skipcon = InputChoice(n_candidates=1)
-
-    def forward(self, x):
-        x0 = self.skipcon([x])
-        x = self.conv(x)
-        if x0 is not None:
-            x += x0
-        return x
-
-
-@case
-class IfElse(Net):
-    def body(self, x, a):
-        if a is None:  # noqa: SIM108 - an if statement is what this case is about
-            y = self.first(x)
-        else:
-            y = self.second(x + a)
-        return y * 2
-
-
-@case
-class OnlyElse(Net):
-    def body(self, x, a):
-        if a is not None:
-            pass
-        else:
-            x = self.first(x)
-        return x
-
-
-@case
-class ConditionalExpression(Net):
-    def body(self, x, a):
-        return self.first(x) if a is None else self.first(a)
-
-
-@case
-class NotNone(Net):
-    def body(self, x, a):
-        skip = not (a is None)  # noqa: E714 - the form of the test is what this case is about
-        return x + a if skip else x
-
-
-@case
-class EqualsNone(Net):
-    def body(self, x, a):
-        return x if a == None else x + a  # noqa: E711
-
-
-@case
-class IsInstance(Net):
-    def body(self, x, a):
-        return x + a if isinstance(a, Tensor) else x
-
-
-@case
-class Match(Net):
-    def body(self, x, a):
-        match a:
-            case None:
-                return self.first(x)
-            case _:
-                return self.second(a)
-
-
-@case
-class EarlyReturn(Net):
-    def body(self, x, a):
-        if a is None:
-            return self.first(x)
-        x = self.second(x)
-        x = torch.tanh(x) + a
-        return x * 2
-
-
-@case
-class TryExcept(Net):
-    def body(self, x, a):
-        try:
-            if a is None:
-                raise KeyError("absent")
-            x = x + a
-        except KeyError:
-            x = self.first(x)
-        finally:
-            x = x * 2
-        return x
-
-
-def add_if(x: Tensor, other: Tensor | None) -> Tensor:
-    if other is None:
-        return x
-    return x + other
-
-
-@case
-class Helper(Net):
-    def body(self, x, a):
-        return add_if(self.first(x), a)
-
-
-def doubled(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    @functools.wraps(function)
-    def wrapper(*args: Tensor | None) -> Tensor:
-        return function(*args) * 2
-
-    return wrapper
-
-
-@doubled
-def decorated(x: Tensor, other: Tensor | None) -> Tensor:
-    return x if other is None else torch.maximum(x, other)
-
-
-@case
-class DecoratedHelper(Net):
-    def body(self, x, a):
-        return decorated(x, a) + decorated(self.first(x), a)
-
-
-@case
-class Lambda(Net):
-    def body(self, x, a):
-        pick = lambda one, other: other if one is None else one  # noqa: E731
-        return x + pick(a, self.first(x))
-
-
-class Merge(nn.Module):
-    """A module that takes an optional input."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.plain, self.merged = nn.Linear(WIDTH, WIDTH), nn.Linear(2 * WIDTH, WIDTH)
-
-    def forward(self, x, other=None):
-        if other is None:
-            return self.plain(x)
-        return self.merged(torch.cat([x, other], 1))
-
-
-@case
-class NestedModule(Net):
-    def __init__(self) -> None:
-        super().__init__()
-        self.merge = Merge()
-
-    def body(self, x, a):
-        return self.merge(x, other=a) + self.merge(self.first(x), a)
-
-
-@case
-class OptionInsideOfAModule(nn.Module):
-    """The choice and its branch lie two modules deep, twice."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.blocks = nn.Sequential(TheGuide(), nn.Tanh(), TheGuide())
-
-    def forward(self, x):
-        return self.blocks(x)
-
-
-@case
-class Operand(Net):
-    """Torch itself takes None: the bias of a linear layer."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.bias = nn.Parameter(torch.randn(WIDTH))
-        self.with_bias = InputChoice(1)
-
-    def body(self, x, a):
-        return F.linear(x, self.first.weight, self.with_bias([self.bias])) + F.linear(x, self.second.weight)
-
-
-@case
-class Operands(Net):
-    count = 2
-
-    def body(self, x, a, b):
-        low = None if a is None else a.min(0).values
-        high = x.new_tensor([0.5]) if b is None else b.max(0).values
-        return torch.clamp(x, low, high)
-
-
-@case
-class Formatted(Net):
-    """The value decides about something that is no tensor."""
-
-    def body(self, x, a):
-        name, times = ("first", 2) if a is None else ("second", 3)
-        return getattr(self, name)(x) * times
-
-
-@case
-class Deep(Net):
-    """The value travels: through an attribute, a tuple, a dict and a closure."""
-
-    def body(self, x, a):
-        kept = {"pair": (x, a)}
-
-        def late() -> Tensor:
-            one, other = kept["pair"]
-            return one if other is None else one - other
-
-        return late()
-
-
-# -- in place
-
-
-@case
-class InPlaceInABranch(Net):
-    def body(self, x, a):
-        y = x * 1.0
-        if a is not None:
-            y += a
-            y[:, 0] = 1
-        return self.first(y)
-
-
-@case
-class ViewInABranch(Net):
-    def body(self, x, a):
-        y = x + 0
-        left = y[:, :2]
-        if a is None:
-            left *= 2
-        else:
-            left += a[:, 2:]
-        return y
-
-
-@case
-class BufferInABranch(Net):
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("absences", torch.zeros(()))
-
-    def body(self, x, a):
-        if a is None:
-            self.absences += 1
-        return x * self.absences
-
-
-@case
-class NormInABranch(Net):
-    def __init__(self) -> None:
-        super().__init__()
-        self.norm = nn.BatchNorm1d(WIDTH)
-
-    def body(self, x, a):
-        x = self.first(x)
-        return x if a is None else self.norm(x + a)
-
-
-# -- several
-
-
-@case
-class NestedIfs(Net):
-    count = 3
-
-    def body(self, x, a, b, c):
-        if a is not None:
-            x = x + a
-            if b is not None:
-                x = self.first(x * b)
-                if c is None:
-                    x = torch.tanh(x)
-            elif c is not None:
-                x = x - c
-        else:
-            x = self.second(x) if b is None else x * 2
-        return x
-
-
-@case
-class AndOr(Net):
-    count = 3
-
-    def body(self, x, a, b, c):
-        if a is not None and b is not None:
-            x = x + a * b
-        if a is not None or c is not None:
-            x = self.first(x)
-        if not (b is None and c is None):
-            x = torch.tanh(x)
-        return x
-
-
-@case
-class Elif(Net):
-    count = 3
-
-    def body(self, x, a, b, c):
-        if a is not None:
-            x = x + a
-        elif b is not None:
-            x = x - b
-        elif c is not None:
-            x = x * c
-        else:
-            x = self.first(x)
-        return x
-
-
-@case
-class Xor(Net):
-    count = 2
-
-    def body(self, x, a, b):
-        return self.first(x) if (a is None) != (b is None) else self.second(x)
-
-
-@case
-class Coalesce(Net):
-    """The first that is there."""
-
-    count = 3
-
-    def body(self, x, *optional):
-        return self.first(next((t for t in optional if t is not None), x))
-
-
-@case
-class ComprehensionFilter(Net):
-    count = 3
-
-    def body(self, x, a, b, c):
-        return F.adaptive_avg_pool1d(torch.cat([t for t in [x, a, b, c] if t is not None], 1)[None], WIDTH)[0]
-
-
-@case
-class FilterThenStack(Net):
-    count = 3
-
-    def body(self, x, *optional):
-        there = [t for t in optional if t is not None]
-        return torch.stack(there).mean(0) if there else self.first(x)
-
-
-@case
-class FilterBuiltin(Net):
-    count = 2
-
-    def body(self, x, a, b):
-        return sum(filter(lambda t: t is not None, (a, b)), x)
-
-
-def there(*values: Tensor | None) -> Iterator[Tensor]:
-    for value in values:
-        if value is not None:
-            yield value
-
-
-@case
-class Generator(Net):
-    count = 3
-
-    def body(self, x, *optional):
-        for t in there(*optional):
-            x = torch.tanh(x + t)
-        return x
-
-
-@case
-class Accumulator(Net):
-    count = 3
-
-    def body(self, x, *optional):
-        total = None
-        for t in optional:
-            if t is not None:
-                total = t if total is None else total + t
-        return self.first(x) if total is None else x + total
-
-
-@case
-class Overwritten(Net):
-    count = 3
-
-    def body(self, x, a, b, c):
-        y = self.first(x)
-        if a is not None:
-            y = a
-        if b is not None:
-            y = b
-        if c is not None:
-            y = c
-        return y + 1
-
-
-@case
-class Walrus(Net):
-    count = 3
-
-    def body(self, x, *optional):
-        rest = list(optional)
-        while rest:
-            if (t := rest.pop()) is not None:
-                x = x * 0.5 + t
-        return x
-
-
-@case
-class DictOfOptionals(Net):
-    count = 3
-
-    def body(self, x, a, b, c):
-        found = {name: t for name, t in {"a": a, "b": b, "c": c}.items() if t is not None}
-        for name in sorted(found):
-            x = x - found[name]
-        return x * 2 if "b" in found else x
-
-
-@case
-class Counted(Net):
-    """A number that depends on what is there."""
-
-    count = 3
-
-    def body(self, x, *optional):
-        return x / (1 + sum(t is not None for t in optional))
-
-
-@case
-class BothArgumentsOptional(Net):
-    count = 2
-
-    def body(self, x, a, b):
-        a = x if a is None else a
-        b = self.first(x) if b is None else b
-        return torch.maximum(a, b) - torch.minimum(a, b)
-
-
-# -- with other choices
-
-
-@case
-class ChoiceInABranch(Net):
-    """The decision at `op` is part of an architecture only where `a` is there."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.op = LayerChoice([nn.Tanh(), nn.Linear(WIDTH, WIDTH)])
-
-    def body(self, x, a):
-        return x if a is None else x + self.op(a)
-
-
-@case
-class OptionOfACandidate(nn.Module):
-    """The branch lies in a candidate."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.op = LayerChoice([TheGuide(), nn.Identity(), IfElse()])
-
-    def forward(self, x):
-        return self.op(x) * 2
-
-
-@case
-class OptionFromAnOption(nn.Module):
-    """An optional input of an optional input."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.outer, self.inner = InputChoice(1), InputChoice(2)
-
-    def forward(self, x):
-        outer = self.outer([torch.sin(x)])
-        if outer is None:
-            return x
-        inner = self.inner([outer, torch.cos(outer)])
-        return outer if inner is None else outer * inner
-
-
-@case
-class SharedKey(nn.Module):
-    """Both are there or neither."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.one, self.two = InputChoice(1, key="skip"), InputChoice(1, key="skip")
-
-    def forward(self, x):
-        one, two = self.one([torch.sin(x)]), self.two([torch.cos(x)])
-        if one is not None:
-            x = x + one
-        return x * 2 if two is None else x * two
-
-
-@case
-class SeveralInputs(nn.Module):
-    """Any subset of three, as a sum, and a layer choice that may take none."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.pick = InputChoice(3, reduction="mean")
-        self.ops = LayerChoice([nn.Tanh(), nn.Linear(WIDTH, WIDTH)], n_chosen=None)
-
-    def forward(self, x):
-        picked, made = self.pick([x, torch.sin(x), -x]), self.ops(x)
-        if picked is None:
-            picked = torch.ones_like(x)
-        return picked if made is None else picked * made
-
-
-@case
-class NeverThere(nn.Module):
-    """n_chosen=0 gives None in every architecture."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.pick = InputChoice(2, n_chosen=0)
-
-    def forward(self, x):
-        nothing = self.pick([x, x * 2])
-        return x + 1 if nothing is None else nothing
-
-
-@case
-class AlwaysThere(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.pick = InputChoice(2, n_chosen=1)
-
-    def forward(self, x):
-        one = self.pick([x, x * 2])
-        return x + 1 if one is None else one
-
-
-@case
-class ListOfInputs(nn.Module):
-    """reduction="none": which elements the list has is what Python sees."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.pick = InputChoice(3, reduction="none")
-        self.layer = nn.Linear(WIDTH, WIDTH)
-
-    def forward(self, x):
-        picked = self.pick([torch.sin(x), x * 2, torch.cos(x)])
-        for t in picked:
-            x = x + self.layer(t)
-        return torch.cat([x, *picked], 1).sum(1) if len(picked) > 1 else x.sum(1)
-
-
-@case
-class ListOfCandidates(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.ops = LayerChoice([nn.Tanh(), nn.Linear(WIDTH, WIDTH)], reduction="none", n_chosen=None)
-
-    def forward(self, x):
-        made = self.ops(x)
-        return torch.stack(made).sum(0) if made else x
-
-
-@case
-class MaskInPython(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.pick = InputChoice(3, n_chosen=2, return_mask=True)
-        self.op = LayerChoice([nn.Tanh(), nn.Linear(WIDTH, WIDTH), nn.ReLU()], return_mask=True)
-
-    def forward(self, x):
-        picked, mask = self.pick([x, torch.sin(x), torch.cos(x)])
-        made, which = self.op(x)
-        if mask[0] and which[1]:
-            picked = picked * 2
-        return picked + made * which.tolist().index(True)
-
-
-@case
-class MaskOfAnOption(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.pick = InputChoice(2, return_mask=True)
-
-    def forward(self, x):
-        picked, mask = self.pick([torch.sin(x), torch.cos(x)])
-        if not mask.any():
-            return x * 3
-        return x * mask.sum() + picked
-
-
-@case
-class ModeAndOption(Net):
-    """A branch on the mode around a branch on an optional input, and the other way round."""
-
-    def body(self, x, a):
-        if self.training:
-            x = F.dropout(x, 0.5) if a is None else F.dropout(a, 0.25)
-        elif a is not None:
-            x = x + a
-        return self.first(x)
-
-
-@case
-class ModeInTheAbsentBranch(Net):
-    def body(self, x, a):
-        if a is None:
-            return x * 1.25 if self.training else x - 0.5
-        return x + a
-
-
-@case
-class OptionalOutputs(Net):
-    """What is absent is None in the output too."""
-
-    count = 2
-
-    def body(self, x, a, b):
-        return {"main": x * 2, "parts": (a, [b, None]), "sum": None if a is None or b is None else a + b}
+from tests.none_cases import CASES, WIDTH, Merge, Net, add_if, decorated
 
 
 def inputs(batch: int) -> tuple[Tensor, ...]:
@@ -745,6 +88,40 @@ class ManySkips(nn.Module):
         return x
 
 
+class WrittenOut(nn.Module):
+    """Twenty skips in different forms, none in a loop."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.skips = nn.ModuleList(InputChoice(1) for _ in range(20))
+        self.merge = Merge()
+
+    def forward(self, x):
+        a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t = (  # noqa: E741
+            skip([torch.sin(x + number)]) for number, skip in enumerate(self.skips)
+        )
+        if a is not None:
+            x = x + a
+        x = x if b is None else x * b
+        x = add_if(x, c)
+        x = self.merge(x, d)
+        if e is None:
+            x = torch.tanh(x)
+        if f is not None:
+            x += f
+        y = torch.zeros_like(x)
+        for value in (g, h, i, j):
+            if value is not None:
+                y = y * 0.5 + value
+        x = x + y + sum(value for value in (k, l, m) if value is not None)
+        x = torch.stack([value for value in (x, n, o) if value is not None]).sum(0)
+        if p is not None and q is not None:
+            x = x + p * q
+        x = decorated(x, r)
+        found = {"s": s, "t": t}
+        return x + sum(value.mean() for value in found.values() if value is not None)
+
+
 def sampled(keys: list[str], count: int) -> Iterator[dict[str, list[int]]]:
     """Nothing, everything, and random combinations."""
     rng = random.Random(0)
@@ -766,9 +143,16 @@ def runs_of(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return runs
 
 
-def test_twenty_independent_skips(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(lambda: ManySkips(20), id="a loop"),
+        pytest.param(WrittenOut, id="written out", marks=pytest.mark.xfail(strict=True, reason="refused so far")),
+    ],
+)
+def test_twenty_independent_skips(make: Callable[[], nn.Module], monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
-    model, runs = ManySkips(20), runs_of(monkeypatch)
+    model, runs = make(), runs_of(monkeypatch)
     graph = trace(model, inputs(2))
     assert len(graph.space) == 20
     assert graph.space.size == 2**20
