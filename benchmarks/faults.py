@@ -25,13 +25,15 @@ import torch
 from torch import nn
 
 import fxnas.nn
-from fxnas import build, choice_recorder, codegen, liveness, ops, retrain, supernet
-from fxnas.bindings import Bindings
+from fxnas import ops, retrain
 from fxnas.conditions import ALWAYS, NEVER, TRAINING_KEY
 from fxnas.errors import TraceError
+from fxnas.ir import codegen, liveness, supernet
 from fxnas.passes import materialize as _  # noqa: F401  (loads the module that the next line names)
 from fxnas.passes.materialize import _Substitution
-from fxnas.recording import size_of
+from fxnas.tracing import build, choice_recorder
+from fxnas.tracing.bindings import Bindings
+from fxnas.tracing.recording import size_of
 from tests.law import Checked, outcome
 from tests.random_models import sketch
 from tests.random_source import Sketch

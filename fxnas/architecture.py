@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from fxnas import entries
-from fxnas.activity import activity_of
 from fxnas.choice import Choice
+from fxnas.counting.activity import activity_of
 from fxnas.errors import ArchitectureError, shown
 from fxnas.files import json_text, load_json, write_atomic
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from fxnas.activity import activity_of
 from fxnas.choice import Choice
+from fxnas.counting.activity import activity_of
 from fxnas.errors import ArchitectureError, nearest, shown
 
 Decision = tuple[int, ...]

@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 from torch import nn
 
-from fxnas.containers import AnyNames
-from fxnas.forwarding import ordered_inputs, reduced
+from fxnas.mutables.containers import AnyNames
+from fxnas.mutables.forwarding import ordered_inputs, reduced
 from fxnas.nn import InputChoice, LayerChoice
 from fxnas.ops import Reduction
 

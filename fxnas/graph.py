@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from torch.fx import Graph, GraphModule, Node
 
 from fxnas.architecture import Architecture
-from fxnas.children import share
 from fxnas.choice import Choice
 from fxnas.conditions import NEVER, TRAINING_KEY, Condition, any_of
-from fxnas.liveness import is_choose, is_switch, needs
+from fxnas.ir.children import share
+from fxnas.ir.liveness import is_choose, is_switch, needs
+from fxnas.ir.supernet import Supernet, copy_graph
+from fxnas.ir.text import graph_text
 from fxnas.space import SearchSpace
-from fxnas.supernet import Supernet, copy_graph
-from fxnas.text import graph_text
 from fxnas.verify import Stage
 
 if TYPE_CHECKING:

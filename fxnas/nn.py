@@ -11,12 +11,12 @@ from typing import Any, ClassVar
 
 from torch import nn
 
-from fxnas.arguments import NO_KEY, checked_key, checked_n_chosen, checked_reduction, checked_sources
 from fxnas.choice import Choice
 from fxnas.conditions import Condition, all_of, any_of, chosen
-from fxnas.containers import Candidates, NamedModules
 from fxnas.errors import SearchSpaceError
-from fxnas.forwarding import ordered_inputs, reduced
+from fxnas.mutables.arguments import NO_KEY, checked_key, checked_n_chosen, checked_reduction, checked_sources
+from fxnas.mutables.containers import Candidates, NamedModules
+from fxnas.mutables.forwarding import ordered_inputs, reduced
 from fxnas.ops import Reduction
 from fxnas.space import SearchSpace
 

@@ -11,14 +11,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from fxnas import counting, entries, subsets
-from fxnas.activity import Activity
+from fxnas import entries, subsets
 from fxnas.architecture import Architecture
 from fxnas.choice import Choice
-from fxnas.diagram import compile_diagram
+from fxnas.counting import numbering
+from fxnas.counting.activity import Activity
+from fxnas.counting.diagram import compile_diagram
+from fxnas.counting.outline import outline
 from fxnas.errors import ArchitectureError, SearchSpaceError, shown
 from fxnas.files import json_text, load_json, write_atomic
-from fxnas.outline import outline
 
 Decision = tuple[int, ...]
 
@@ -86,7 +87,7 @@ class SearchSpace(Mapping[str, Choice]):
         Raises:
             ArchitectureError: if the architecture isn't one of this space.
         """
-        return counting.rank(self._diagram, self.canonical(architecture))
+        return numbering.rank(self._diagram, self.canonical(architecture))
 
     def check(self, architecture: Mapping[str, Sequence[int]]) -> Architecture:
         """The given decisions as an architecture of this space.
@@ -205,11 +206,11 @@ class SearchSpace(Mapping[str, Choice]):
         return {key: self._choices[key].check(decision) for key, decision in given.items()}
 
     def _numbered(self, number: int) -> Architecture:
-        decisions = counting.unrank(self._diagram, number)
+        decisions = numbering.unrank(self._diagram, number)
         return Architecture.trusted({key: decisions[key] for key in self._choices if key in decisions}, self)
 
     @cached_property
-    def _diagram(self) -> counting.Node:
+    def _diagram(self) -> numbering.Node:
         return compile_diagram(self._choices)
 
     def __getitem__(self, key: str) -> Choice:

@@ -6,14 +6,14 @@ from typing import Any
 
 from torch import nn
 
-from fxnas.build import build_graph
 from fxnas.errors import PassError, TraceError
 from fxnas.graph import ChoiceGraph
 from fxnas.inputs import bind_inputs
-from fxnas.merge import merged_program
+from fxnas.ir.supernet import Supernet
 from fxnas.nn import scopes, space_of
-from fxnas.runs import Runner
-from fxnas.supernet import Supernet
+from fxnas.tracing.build import build_graph
+from fxnas.tracing.merge import merged_program
+from fxnas.tracing.runs import Runner
 from fxnas.verify import verify
 
 
@@ -52,7 +52,7 @@ def trace(model: nn.Module, example_inputs: Any, *, dynamic_batch: bool = True, 
     except PassError as error:
         raise TraceError(str(error)) from error
     if check:
-        from fxnas.check import check_trace
+        from fxnas.tracing.check import check_trace
 
         check_trace(model, traced, dynamic_batch=dynamic_batch)
     return traced

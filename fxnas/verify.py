@@ -15,9 +15,9 @@ from torch.fx import GraphModule, Node
 
 from fxnas.conditions import NEVER
 from fxnas.errors import PassError
-from fxnas.liveness import is_choose, is_switch, needs
+from fxnas.ir.liveness import is_choose, is_switch, needs
+from fxnas.ir.writes import is_shared_write
 from fxnas.modules import attribute
-from fxnas.writes import is_shared_write
 
 Stage = Literal["traced", "relaxed", "materialized"]
 Rule = Callable[[GraphModule], Iterator[str]]

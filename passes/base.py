@@ -13,13 +13,13 @@ from typing import ClassVar
 
 from torch.fx import GraphModule, Node
 
-from fxnas.children import prune, recompile
 from fxnas.errors import FxnasError, PassError
 from fxnas.graph import ChoiceGraph
-from fxnas.liveness import erase_dead
+from fxnas.ir.children import prune, recompile
+from fxnas.ir.liveness import erase_dead
+from fxnas.ir.supernet import Supernet
+from fxnas.ir.text import node_text
 from fxnas.passes.foreign import as_choice_graph
-from fxnas.supernet import Supernet
-from fxnas.text import node_text
 from fxnas.verify import STAGES, Stage, verify
 
 

@@ -10,8 +10,8 @@ from torch.fx import GraphModule, Node
 
 from fxnas.errors import PassError
 from fxnas.graph import ChoiceGraph
+from fxnas.ir.supernet import Supernet
 from fxnas.modules import attribute
-from fxnas.supernet import Supernet
 
 _IN_PLACE = tuple(f"i{name.strip('_')}" for name in vars(operator) if hasattr(operator, f"i{name.strip('_')}"))
 

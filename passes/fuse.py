@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.fx import Node
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from fxnas.children import replace
 from fxnas.errors import PassError
 from fxnas.graph import ChoiceGraph
+from fxnas.ir.children import replace
 from fxnas.modules import attribute
 from fxnas.passes.calls import obstacle_of_call, single_argument
 from fxnas.passes.rules import Match, NoMatch, Rewrite, Rule

@@ -6,10 +6,10 @@ from torch.fx import Node
 
 from fxnas.errors import PassError
 from fxnas.graph import ChoiceGraph
-from fxnas.liveness import guard_of
+from fxnas.ir.liveness import guard_of
+from fxnas.ir.writes import disjoint, is_shared_write, old_reads
 from fxnas.passes.base import Pass, around
 from fxnas.passes.outofplace import take_out_of_place, written_value
-from fxnas.writes import disjoint, is_shared_write, old_reads
 
 
 class RepairInPlace(Pass):

@@ -11,11 +11,11 @@ import torch
 from torch.fx import Graph, GraphModule, Node
 
 from fxnas.architecture import Architecture
-from fxnas.children import MODE, SafeNames, assemble, mount
 from fxnas.conditions import ALWAYS, NEVER, TRAINING, TRAINING_KEY, Atom, Condition, all_of, negate
 from fxnas.errors import PassError
 from fxnas.graph import ChoiceGraph
-from fxnas.liveness import is_choose, is_switch, switch_condition
+from fxnas.ir.children import MODE, SafeNames, assemble, mount
+from fxnas.ir.liveness import is_choose, is_switch, switch_condition
 from fxnas.passes.base import Pass, around
 
 

@@ -12,11 +12,11 @@ from torch.fx import Node
 from torch.fx.node import map_arg
 from torch.nn import functional as F
 
-from fxnas.children import replace
 from fxnas.graph import ChoiceGraph
-from fxnas.liveness import is_choose, is_switch
+from fxnas.ir.children import replace
+from fxnas.ir.liveness import is_choose, is_switch
+from fxnas.ir.writes import renumber
 from fxnas.modules import attribute
-from fxnas.writes import renumber
 
 # What is listed here is elementwise, and gives the same values, gradients and strides out of place. Others don't:
 # dropout draws other numbers on a GPU, the gradient of ELU is computed from its result when in place, masked_fill

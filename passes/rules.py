@@ -10,9 +10,9 @@ from torch.fx import Node
 
 from fxnas.errors import PassError
 from fxnas.graph import ChoiceGraph
-from fxnas.liveness import erase_dead
+from fxnas.ir.liveness import erase_dead
+from fxnas.ir.text import node_text
 from fxnas.passes.base import Pass
-from fxnas.text import node_text
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from torch.fx import Interpreter, Node
 import fxnas
 from fxnas import ops
 from fxnas.graph import ChoiceGraph
-from fxnas.liveness import is_choose, is_switch, switch_condition
+from fxnas.ir.liveness import is_choose, is_switch, switch_condition
 from fxnas.passes import RepairInPlace
 from fxnas.passes.base import PassResult
 from fxnas.testing import check_pass

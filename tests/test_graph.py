@@ -16,10 +16,10 @@ from torch.fx import GraphModule
 
 from fxnas.errors import ArchitectureError
 from fxnas.graph import ChoiceGraph
+from fxnas.ir.supernet import Supernet
 from fxnas.nn import InputChoice, LayerChoice
 from fxnas.passes import materialize
 from fxnas.select import select
-from fxnas.supernet import Supernet
 from fxnas.trace import trace
 from tests.graph_help import Cells, Guide, Nested, Several, lines, x4
 

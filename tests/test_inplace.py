@@ -12,10 +12,10 @@ from torch import Tensor, nn
 import fxnas
 from fxnas.errors import PassError, TraceError
 from fxnas.graph import ChoiceGraph
+from fxnas.ir.writes import old_reads
 from fxnas.passes import FoldIdentity, RepairInPlace
 from fxnas.testing import check_pass
 from fxnas.verify import problems
-from fxnas.writes import old_reads
 from tests.mixed import check_mixed, check_repaired
 from tests.pass_nets import X, choice, traced
 from tests.random_models import sketch

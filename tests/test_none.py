@@ -15,9 +15,9 @@ import tests.none_cases_several  # noqa: F401 (adds its cases)
 from fxnas.errors import TraceError
 from fxnas.nn import InputChoice, LayerChoice, named_choices
 from fxnas.passes import materialize
-from fxnas.runs import Runner
 from fxnas.select import select
 from fxnas.trace import trace
+from fxnas.tracing.runs import Runner
 from tests.law import Decisions, check_law, same_bits
 from tests.none_cases import CASES, WIDTH, Merge, Net, add_if, decorated
 

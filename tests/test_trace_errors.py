@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import fxnas.check
+import fxnas.tracing.check
 from fxnas.errors import FxnasError, SearchSpaceError, TraceError
 from fxnas.graph import ChoiceGraph
 from fxnas.nn import InputChoice, LayerChoice
@@ -206,7 +206,7 @@ def test_check_compares_graph_and_model(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(ChoiceGraph, "__call__", lambda self, *args, **kwargs: run(self, *args, **kwargs) + 1e-6)
     with pytest.raises(TraceError, match="the graph computes something else than the model"):
         trace(model, image(), check=True)
-    assert fxnas.check.check_trace is not None
+    assert fxnas.tracing.check.check_trace is not None
 
 
 def test_check_leaves_buffers_and_random_state_alone() -> None:

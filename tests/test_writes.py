@@ -12,7 +12,7 @@ from torch.fx import Node
 import fxnas
 from fxnas.conditions import ALWAYS, NEVER, TRAINING, Condition, all_of, chosen, negate
 from fxnas.graph import ChoiceGraph
-from fxnas.writes import disjoint, implies, is_written, old_reads, renumber
+from fxnas.ir.writes import disjoint, implies, is_written, old_reads, renumber
 from tests.pass_nets import X, choice, traced
 from tests.test_conditions import conditions, table
 

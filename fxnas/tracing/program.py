@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fxnas.conditions import ALWAYS, Condition
-from fxnas.recording import Attribute, Constant, Expression, Record, Recording
+from fxnas.tracing.recording import Attribute, Constant, Expression, Record, Recording
 from fxnas.tree import flatten, map_leaves
 
 Decisions = Mapping[str, tuple[int, ...]]

@@ -1,4 +1,4 @@
-"""Compiles the choices of a space into the diagram that `fxnas.counting` counts.
+"""Compiles the choices of a space into the diagram that `fxnas.counting.numbering` counts.
 
 A *state* is what is left to decide: pieces of active choices, and pending choices whose conditions are still open. A
 state is settled (what is certain is taken over), cut into groups that share no condition, and each group is decided one
@@ -11,9 +11,9 @@ from collections.abc import Generator, Iterable, Mapping
 
 from fxnas.choice import Choice
 from fxnas.conditions import ALWAYS, NEVER, Atom, Condition
-from fxnas.counting import Branch, Leaf, Node, Product
-from fxnas.pieces import Piece, merged
-from fxnas.tautology import always_true
+from fxnas.counting.numbering import Branch, Leaf, Node, Product
+from fxnas.counting.pieces import Piece, merged
+from fxnas.counting.tautology import always_true
 
 Pending = tuple[str, Condition]
 State = tuple[tuple[Piece, ...], tuple[Pending, ...]]

@@ -14,8 +14,8 @@ from torch.utils import _pytree as pytree
 from fxnas.architecture import Architecture
 from fxnas.errors import TraceError
 from fxnas.graph import ChoiceGraph
-from fxnas.runs import batch_size
 from fxnas.select import select
+from fxnas.tracing.runs import batch_size
 
 _ARCHITECTURES = 3
 

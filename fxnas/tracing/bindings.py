@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from fxnas.recording import Record
+from fxnas.tracing.recording import Record
 
 
 class Bindings:

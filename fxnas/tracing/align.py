@@ -12,8 +12,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from fxnas.program import Step, identity, map_references
-from fxnas.recording import Record
+from fxnas.tracing.program import Step, identity, map_references
+from fxnas.tracing.recording import Record
 from fxnas.tree import flatten
 
 _SKIP = 0.5  # a step or record that has no partner

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from fxnas.choice import Choice
 from fxnas.conditions import ALWAYS, NEVER, Atom, Condition
+from fxnas.counting.tautology import always_true
 from fxnas.errors import SearchSpaceError, nearest, shown
-from fxnas.tautology import always_true
 
 Decision = tuple[int, ...]
 

@@ -19,14 +19,14 @@ from torch._subclasses.fake_tensor import FakeTensor, unset_fake_temporarily
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
-from fxnas.bindings import Bindings
-from fxnas.calls import EFFECTS, RANDOM, READS, SPLITS, attribute_name, describe, written_arguments
 from fxnas.choice import Choice
 from fxnas.conditions import ALWAYS, Condition
 from fxnas.errors import TraceError
-from fxnas.locations import Locator
 from fxnas.modules import ModulePaths
-from fxnas.recording import Attribute, Constant, Dim, DimFloat, Expression, Op, Record, size_of
+from fxnas.tracing.bindings import Bindings
+from fxnas.tracing.calls import EFFECTS, RANDOM, READS, SPLITS, attribute_name, describe, written_arguments
+from fxnas.tracing.locations import Locator
+from fxnas.tracing.recording import Attribute, Constant, Dim, DimFloat, Expression, Op, Record, size_of
 from fxnas.tree import map_leaves
 from fxnas.tree import tensors as tensors_of
 

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.fx import Graph, GraphModule, Node
 from torch.fx.graph import PythonCode
 
-from fxnas.codegen import Source
 from fxnas.conditions import ALWAYS, TRAINING_KEY, Condition
-from fxnas.liveness import is_choose, is_switch, needs
+from fxnas.ir.codegen import Source
+from fxnas.ir.liveness import is_choose, is_switch, needs
 
 _NUMBERS = itertools.count()
 

@@ -14,7 +14,7 @@ from typing import Any
 from fxnas.choice import Choice
 from fxnas.conditions import ALWAYS, TRAINING_KEY, Condition, all_of, any_of, negate, present
 from fxnas.errors import TraceError
-from fxnas.program import Decisions, Listing, Program, Select, Step, identity, unique
+from fxnas.tracing.program import Decisions, Listing, Program, Select, Step, identity, unique
 from fxnas.tree import flatten, map_leaves, unflatten
 
 _LIMIT = 3  # the most decisions that one condition may depend on at once

@@ -7,14 +7,14 @@ import math
 import random
 from collections.abc import Mapping
 
-from fxnas.align import align
-from fxnas.batch import check_batch
 from fxnas.conditions import TRAINING, TRAINING_KEY, Condition, chosen, present
 from fxnas.errors import TraceError
-from fxnas.learn import Learner, Steering, is_absent
-from fxnas.program import Decisions, Program
-from fxnas.recording import Record, Recording
-from fxnas.runs import Runner
+from fxnas.tracing.align import align
+from fxnas.tracing.batch import check_batch
+from fxnas.tracing.learn import Learner, Steering, is_absent
+from fxnas.tracing.program import Decisions, Program
+from fxnas.tracing.recording import Record, Recording
+from fxnas.tracing.runs import Runner
 
 _VERIFY = 6  # random combinations that the merged program is compared with
 _VERIFY_LISTS = 48  # … where Python sees which candidates are chosen, not only whether any is

@@ -16,8 +16,8 @@ from fxnas import ops
 from fxnas.choice import Choice
 from fxnas.conditions import all_of, chosen
 from fxnas.nn import InputChoice, LayerChoice
-from fxnas.recorder import Recorder
-from fxnas.recording import Expression, Record
+from fxnas.tracing.recorder import Recorder
+from fxnas.tracing.recording import Expression, Record
 
 
 @dataclass(slots=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from fxnas.errors import TraceError
-from fxnas.program import identity, map_references
-from fxnas.recording import Expression, Record, Recording, size_of
-from fxnas.runs import At, Runner
+from fxnas.tracing.program import identity, map_references
+from fxnas.tracing.recording import Expression, Record, Recording, size_of
+from fxnas.tracing.runs import At, Runner
 from fxnas.tree import flatten
 
 _EVEN, _ODD = 12, 11

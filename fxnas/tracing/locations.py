@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from fxnas.recording import Rounds, Where
+from fxnas.tracing.recording import Rounds, Where
 
 _TORCH = os.path.dirname(torch.__file__) + os.sep
 _HERE = os.path.dirname(__file__) + os.sep

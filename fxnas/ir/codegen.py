@@ -18,9 +18,9 @@ from torch import nn
 from torch.fx import Graph, Node
 
 from fxnas import ops
-from fxnas.children import MODE
 from fxnas.conditions import ALWAYS, TRAINING_KEY, Condition
-from fxnas.liveness import is_choose, is_switch
+from fxnas.ir.children import MODE
+from fxnas.ir.liveness import is_choose, is_switch
 
 _INFIX = {
     operator.add: "+", operator.sub: "-", operator.mul: "*", operator.truediv: "/", operator.floordiv: "//",

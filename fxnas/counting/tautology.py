@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from fxnas.conditions import ALWAYS, NEVER, Condition
-from fxnas.pieces import Piece
+from fxnas.counting.pieces import Piece
 
 Sizes = Mapping[str, tuple[int, int | None]]
 

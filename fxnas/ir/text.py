@@ -7,7 +7,7 @@ from typing import Any
 from torch.fx import Graph, Node
 
 from fxnas.conditions import TRAINING_KEY
-from fxnas.liveness import is_choose, is_switch
+from fxnas.ir.liveness import is_choose, is_switch
 
 
 def graph_text(graph: Graph) -> str:

@@ -8,8 +8,8 @@ from typing import NamedTuple
 from torch.fx import Node
 
 from fxnas.conditions import ALWAYS, NEVER, TRAINING_KEY, Condition, all_of, any_of, negate
-from fxnas.liveness import guard_of, inputs_of
-from fxnas.tautology import always_true
+from fxnas.counting.tautology import always_true
+from fxnas.ir.liveness import guard_of, inputs_of
 
 
 class OldRead(NamedTuple):

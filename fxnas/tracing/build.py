@@ -13,17 +13,17 @@ import torch
 from torch.fx import Graph, Node
 
 from fxnas import ops
-from fxnas.children import MODE
 from fxnas.choice import Choice
 from fxnas.conditions import ALWAYS, NEVER, TRAINING_KEY, Condition, all_of
 from fxnas.errors import TraceError
 from fxnas.inputs import signature_of
-from fxnas.learn import select
-from fxnas.liveness import erase_dead, is_choose, is_switch, needs
+from fxnas.ir.children import MODE
+from fxnas.ir.liveness import erase_dead, is_choose, is_switch, needs
 from fxnas.nn import choice_paths
-from fxnas.program import Listing, Program, Select, Step, identity
-from fxnas.recording import Attribute, Constant, Expression, size_of
-from fxnas.runs import FAKE_BATCH, Runner
+from fxnas.tracing.learn import select
+from fxnas.tracing.program import Listing, Program, Select, Step, identity
+from fxnas.tracing.recording import Attribute, Constant, Expression, size_of
+from fxnas.tracing.runs import FAKE_BATCH, Runner
 from fxnas.tree import map_leaves
 
 

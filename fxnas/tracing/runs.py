@@ -16,15 +16,15 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils import _pytree as pytree
 
 from fxnas.choice import Choice
-from fxnas.choice_recorder import ChoiceRecorder
 from fxnas.conditions import TRAINING_KEY
 from fxnas.errors import TraceError
 from fxnas.inputs import signature_of
-from fxnas.locations import line_of
 from fxnas.modules import ModulePaths, join, walk
 from fxnas.nn import named_choices
-from fxnas.recorder import Recorder, intercept_modules, noted_devices, run_forward
-from fxnas.recording import Record, Recording
+from fxnas.tracing.choice_recorder import ChoiceRecorder
+from fxnas.tracing.locations import line_of
+from fxnas.tracing.recorder import Recorder, intercept_modules, noted_devices, run_forward
+from fxnas.tracing.recording import Record, Recording
 
 FAKE_BATCH = 1009  # a prime that no layer width is a multiple of: such sizes come from the batch
 _REAL_BATCH = 7

@@ -1,0 +1,1 @@
+"""How many architectures there are, exactly, and numbering them."""

@@ -1,0 +1,1 @@
+"""The insides of a choice graph: what is needed when, what is written, and the Python that runs it."""

@@ -1,0 +1,1 @@
+"""What the choices of `fxnas.nn` are made of."""
