@@ -16,29 +16,17 @@ import torch
 
 from fxnas.tracing.recording import Rounds, Where
 
-_TORCH = os.path.dirname(torch.__file__) + os.sep
-_HERE = os.path.dirname(__file__) + os.sep
-_FRONT_END = frozenset(
-    _HERE + name
-    for name in (
-        "bindings.py",
-        "choice_recorder.py",
-        "containers.py",
-        "forwarding.py",
-        "locations.py",
-        "nn.py",
-        "recorder.py",
-        "recording.py",
-        "runs.py",
-        "trace.py",
-        "tree.py",
-    )
+_FXNAS = os.path.dirname(os.path.dirname(__file__)) + os.sep
+_NOT_USERS = (
+    os.path.dirname(torch.__file__) + os.sep,
+    *(_FXNAS + folder + os.sep for folder in ("mutables", "tracing")),
 )
+_FRONT_END = frozenset(_FXNAS + name for name in ("nn.py", "trace.py", "tree.py"))
 
 
 def is_users(filename: str) -> bool:
     """Whether a file is neither torch's nor part of this package's front end."""
-    return not filename.startswith(_TORCH) and filename not in _FRONT_END
+    return not filename.startswith(_NOT_USERS) and filename not in _FRONT_END
 
 
 @dataclass(frozen=True, slots=True)
