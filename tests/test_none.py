@@ -144,19 +144,21 @@ def runs_of(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    "make",
+    ("make", "size", "most"),
     [
-        pytest.param(lambda: ManySkips(20), id="a loop"),
-        pytest.param(WrittenOut, id="written out", marks=pytest.mark.xfail(strict=True, reason="refused so far")),
+        pytest.param(lambda: ManySkips(20), 2**20, 24, id="a loop"),
+        pytest.param(WrittenOut, 3 * 2**18, 60, id="written out"),  # where p is absent, q makes no difference
     ],
 )
-def test_twenty_independent_skips(make: Callable[[], nn.Module], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_twenty_independent_skips(
+    make: Callable[[], nn.Module], size: int, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     torch.manual_seed(0)
     model, runs = make(), runs_of(monkeypatch)
     graph = trace(model, inputs(2))
     assert len(graph.space) == 20
-    assert graph.space.size == 2**20
-    assert len(runs) <= 30
+    assert graph.space.size == size
+    assert len(runs) <= most
     for architecture in sampled(list(graph.space), 200):
         assert torch.equal(select(model, architecture)(*inputs(3)), graph.select(architecture)(*inputs(3)))
 

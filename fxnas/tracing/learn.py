@@ -38,6 +38,12 @@ class Steering:
         """The truth of each literal."""
         return tuple(literal.holds(decisions) for literal in self.literals)
 
+    def key(self, literal: int) -> str:
+        """The key that a literal, given by its index, is about."""
+        atom = self.literals[literal].atom
+        assert atom is not None
+        return atom.key
+
     def realize(self, assignment: Assignment) -> dict[str, tuple[int, ...]] | None:
         """Decisions under which the literals have the given truth, otherwise as in the base; None if there are none."""
         decisions = dict(self.base)

@@ -11,6 +11,7 @@ from fxnas.conditions import TRAINING, TRAINING_KEY, Condition, chosen, present
 from fxnas.errors import TraceError
 from fxnas.tracing.align import align
 from fxnas.tracing.batch import check_batch
+from fxnas.tracing.cover import Cover
 from fxnas.tracing.learn import Learner, Steering, is_absent
 from fxnas.tracing.program import Decisions, Program
 from fxnas.tracing.recording import Record, Recording
@@ -158,10 +159,22 @@ class _Merger:
         if len(self.program.runs) > 1:
             for run in list(self.program.runs):
                 self._verify(run)
+            self._cover()
             for decisions in self._combinations():
                 if all(run.decisions != decisions for run in self.program.runs):
                     self._verify(self.runner.record(decisions))
+            self._cover()
         return self.program
+
+    def _cover(self) -> None:
+        """Tries what meets in one place in all combinations."""
+        cover = Cover(self.steering)
+        for _ in range(_ROUNDS):
+            tried = (self.steering.truths(run.decisions) for run in self.seen)
+            decisions = cover.next_run(self.program, tried)
+            if decisions is None:
+                return
+            self._verify(self.runner.record(decisions))
 
     def _combinations(self) -> list[dict[str, tuple[int, ...]]]:
         """What the program is verified with: every combination of a few, else a sample."""
