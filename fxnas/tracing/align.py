@@ -21,6 +21,7 @@ _SKIP_ABSENT = 0.1  # a step that would have used a value that this run doesn't 
 _USES_ABSENT = 3.0  # matching such a step nevertheless
 _OTHER_FORM = 0.3
 _OTHER_ARGUMENT = 0.6
+_OTHER_OPTIONS = 0.9  # of one choice: less than a skip on both sides, however many of them differ
 _OTHER_ROUND = 0.4  # of a loop, where an argument agrees all the same
 _ALIEN_ROUND = 0.8  # where none does
 _LATER_ARGUMENT = 0.3  # … that another step of the gap computes: this run may well skip that one
@@ -170,7 +171,8 @@ class _Gap:
             return _OTHER_FORM + other_round
         if self.uses_absent[i]:
             return other_round
-        return other_round + sum(self._difference(a, b) for a, b in zip(known[0], given[0], strict=True))
+        difference = sum(self._difference(a, b) for a, b in zip(known[0], given[0], strict=True))
+        return other_round + (min(difference, _OTHER_OPTIONS) if record.op == "choose" else difference)
 
     def _other_round(self, step: Step, record: Record, known: list[Any], given: list[Any]) -> float:
         if step.record.rounds == record.rounds:

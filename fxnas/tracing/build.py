@@ -124,7 +124,7 @@ class _Builder:
         if isinstance(value, Expression):
             return self._once(identity(value), lambda: self._expression(value))
         if isinstance(value, Select):
-            return self._switch(value)
+            return self._once(("select", id(value)), lambda: self._switch(value))  # several may share a side
         if isinstance(value, Listing):
             return self._listing(value)
         if isinstance(value, int | float) and self._is_batch(value):

@@ -89,8 +89,12 @@ def _conditions(step: Step) -> Iterator[Condition]:
     """What decides whether a step runs, what it is given, and whether that is there."""
     yield step.guard
     pending: list[Any] = flatten((step.args, step.kwargs))[0]
+    seen: set[int] = set()  # the sides of several choices may be one value
     while pending:
         value = pending.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
         if isinstance(value, Step):
             yield value.guard
         elif isinstance(value, Select):

@@ -7,17 +7,18 @@ explanation is taken for lack of a counter-example.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from itertools import combinations, product
 from typing import Any
 
 from fxnas.choice import Choice
-from fxnas.conditions import ALWAYS, TRAINING_KEY, Condition, all_of, any_of, negate, present
+from fxnas.conditions import ALWAYS, NEVER, TRAINING_KEY, Condition, all_of, any_of, negate, present
 from fxnas.errors import TraceError
 from fxnas.tracing.program import Decisions, Listing, Program, Select, Step, identity, unique
 from fxnas.tree import flatten, map_leaves, unflatten
 
 _LIMIT = 3  # the most decisions that one condition may depend on at once
+_LIST = 7  # … if these are elements of one choice
 
 Assignment = Mapping[int, bool]  # index of a literal → its truth
 
@@ -43,6 +44,11 @@ class Steering:
         atom = self.literals[literal].atom
         assert atom is not None
         return atom.key
+
+    def is_member(self, literal: int) -> bool:
+        """Whether the literal is about one candidate, not about whether any is chosen."""
+        atom = self.literals[literal].atom
+        return atom is not None and atom.candidate is not None
 
     def realize(self, assignment: Assignment) -> dict[str, tuple[int, ...]] | None:
         """Decisions under which the literals have the given truth, otherwise as in the base; None if there are none."""
@@ -242,11 +248,7 @@ class Learner:
             return ALWAYS
         deps = self._explain(table, step, what)
         rows = {tuple(self.truths[run][d] for d in deps): truth for run, truth in table.items()}
-        return any_of(self._conjunction(deps, row) for row, truth in rows.items() if truth)
-
-    def _conjunction(self, deps: Iterable[int], row: Iterable[bool]) -> Condition:
-        literals = ((self.steering.literals[d], truth) for d, truth in zip(deps, row, strict=True))
-        return all_of(literal if truth else negate(literal) for literal, truth in literals)
+        return _as_condition(self._tree(deps, rows))
 
     def _explain(self, table: Mapping[int, Any], step: Step, what: str) -> tuple[int, ...]:
         """The smallest set of literals that determines the values of the table."""
@@ -267,7 +269,15 @@ class Learner:
             fitting = [deps for deps in combinations(varying, size) if self._rows(deps, pattern) is not None]
             if fitting:
                 return fitting
-        return []
+        return [deps for deps in self._whole_lists(varying) if self._rows(deps, pattern) is not None][:1]
+
+    def _whole_lists(self, varying: Sequence[int]) -> Iterator[tuple[int, ...]]:
+        """All elements of one choice, which matter together where Python counts them; alone, and beside one more."""
+        for key in dict.fromkeys(map(self.steering.key, varying)):
+            members = tuple(i for i in varying if self.steering.key(i) == key and self.steering.is_member(i))
+            if _LIMIT < len(members) < _LIST:
+                yield members
+                yield from ((*members, i) for i in varying if self.steering.key(i) != key)
 
     def _rows(self, deps: tuple[int, ...], pattern: Iterable[tuple[int, int]]) -> dict[tuple[bool, ...], int] | None:
         rows: dict[tuple[bool, ...], int] = {}
@@ -340,6 +350,14 @@ def _fit(slots: list[dict[int, Any]], run: int, values: list[Any]) -> list[dict[
             fitted.append(slots[i])
             i += 1
     return fitted
+
+
+def _as_condition(tree: Any) -> Condition:
+    """A tree of `Select`s with booleans at its leaves."""
+    if not isinstance(tree, Select):
+        return ALWAYS if tree else NEVER
+    present_side, absent_side = _as_condition(tree.present), _as_condition(tree.absent)
+    return any_of([all_of([tree.condition, present_side]), all_of([negate(tree.condition), absent_side])])
 
 
 def select(condition: Condition, present_value: Any, absent_value: Any) -> Any:
