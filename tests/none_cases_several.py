@@ -303,6 +303,38 @@ class ListOfInputs(nn.Module):
         return torch.cat([x, *picked], 1).sum(1) if len(picked) > 1 else x.sum(1)
 
 
+class LongList(nn.Module):
+    """All of the elements matter together."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pick = InputChoice(5, reduction="none")
+
+    def picked(self, x):
+        return self.pick([torch.sin(x * number) for number in range(1, 6)])
+
+
+@case
+class LengthOfALongList(LongList):
+    def forward(self, x):
+        return x * len(self.picked(x))
+
+
+@case
+class EndsOfALongList(LongList):
+    def forward(self, x):
+        picked = self.picked(x)
+        return x + picked[0] * picked[-1] if picked else x
+
+
+@case
+class LongListInALoop(LongList):
+    def forward(self, x):
+        for value in self.picked(x):
+            x = torch.tanh(x + value)
+        return x
+
+
 @case
 class ListOfCandidates(nn.Module):
     def __init__(self) -> None:
@@ -370,3 +402,34 @@ class OptionalOutputs(Net):
 
     def body(self, x, a, b):
         return {"main": x * 2, "parts": (a, [b, None]), "sum": None if a is None or b is None else a + b}
+
+
+@case
+class RoundsOfALoop(nn.Module):
+    """What a round does first doesn't tell which one it is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.picks = nn.ModuleList(InputChoice(1) for _ in range(6))
+
+    def forward(self, x):
+        y = x
+        for value in [pick([torch.sin(x * number)]) for number, pick in enumerate(self.picks)]:
+            if value is not None:
+                y = y * 0.5 + value
+        return y
+
+
+@case
+class SumOfThreeBesideOthers(nn.Module):
+    """Among many optional inputs three meet in one sum."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.picks = nn.ModuleList(InputChoice(1) for _ in range(7))
+
+    def forward(self, x):
+        a, b, c, d, e, f, g = (pick([torch.sin(x + number)]) for number, pick in enumerate(self.picks))
+        for value in (a, b, f, g):
+            x = x if value is None else x * 0.5 + value
+        return x + sum(value for value in (c, d, e) if value is not None)
