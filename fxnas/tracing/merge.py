@@ -183,12 +183,10 @@ class _Merger:
         members = any(
             literal.atom is not None and literal.atom.candidate is not None for literal in self.steering.literals
         )
-        if math.prod(map(len, sides)) <= (_MANY if members else _FEW):
+        every = not members or all(key == TRAINING_KEY or self.steering.choices[key].count <= _MANY for key in base)
+        if every and math.prod(map(len, sides)) <= (_MANY if members else _FEW):
             return [dict(zip(base, sides_of, strict=True)) for sides_of in itertools.product(*sides)]
         rng = random.Random(0)
-        members = any(
-            literal.atom is not None and literal.atom.candidate is not None for literal in self.steering.literals
-        )
         found = [self._random(rng) for _ in range(_VERIFY_LISTS if members else _VERIFY)]
         if len(base) <= _SOME:
             nothing = {key: side[-1] for key, side in zip(base, sides, strict=True)}
