@@ -20,9 +20,9 @@ _SKIP = 0.5  # a step or record that has no partner
 _SKIP_ABSENT = 0.1  # a step that would have used a value that this run doesn't have: expected
 _USES_ABSENT = 3.0  # matching such a step nevertheless
 _OTHER_FORM = 0.3
-_OTHER_ARGUMENT = 0.6
+_OTHER_ARGUMENT = 0.68
 _OTHER_OPTIONS = 0.9  # of one choice: less than a skip on both sides, however many of them differ
-_OTHER_ROUND = 0.4  # of a loop, where an argument agrees all the same
+_OTHER_ROUND = 0.35  # of a loop, where an argument agrees all the same
 _ALIEN_ROUND = 0.8  # where none does
 _LATER_ARGUMENT = 0.3  # … that another step of the gap computes: this run may well skip that one
 
