@@ -68,7 +68,7 @@ def written_value(write: Node) -> Node | None:
 
 def take_out_of_place(write: Node, value: Node, graph: ChoiceGraph) -> None:
     """Makes an in-place call leave `value` as it is: by its out-of-place form, or by a copy that it writes to."""
-    new = 1 + max(number for node in write.graph.nodes for number in node.meta.get("storages", ()))
+    new = 1 + max(number for node in write.graph.nodes for number in (*node.meta.get("storages", ()), -1))
     if is_dense(value, graph) and _has_other_form(write, graph):
         write.meta = {note: what for note, what in write.meta.items() if note not in ("mutates", "effect")}
     else:

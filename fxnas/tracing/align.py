@@ -73,14 +73,18 @@ def _renumber_storages(steps: list[Step], records: list[Record], partner: dict[R
     """Each run numbers its storages anew: gives the run's the numbers that the known steps have."""
     known = set(steps)
     numbers: dict[int, int] = {}
-    free = 1 + max((number for step in steps for number in step.record.storages + step.record.mutates), default=-1)
+    free = 1 + max(
+        (number for step in steps for number in (*step.record.storages, *step.record.mutates, -1)), default=-1
+    )
     for record in records:
         kept = partner[record].record
         if partner[record] in known:
             for mine, theirs in zip(record.storages, kept.storages, strict=False):
                 numbers.setdefault(mine, theirs)
         for number in record.storages + record.mutates:
-            if number not in numbers:
+            if number < 0:
+                numbers[number] = number
+            elif number not in numbers:
                 numbers[number] = free
                 free += 1
         storages, mutates = (tuple(numbers[n] for n in group) for group in (record.storages, record.mutates))

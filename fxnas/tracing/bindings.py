@@ -61,6 +61,14 @@ class Bindings:
         """The tensor outlives the run: it is an input, or the model's."""
         self._outside.update(self.storages(tensor))
 
+    def adopt(self, tensor: Tensor) -> None:
+        """The tensor is the model's: its storage gets the next negative number."""
+        self.keep(tensor)
+        address = _address(tensor)
+        if address is not None and address not in self._storages:
+            self._storages[address] = (-1 - len(self._storages),)
+        self.mark_outside(tensor)
+
     def is_outside(self, storages: tuple[int, ...]) -> bool:
         """Whether a write to these storages is an effect that others can see."""
         return not self._outside.isdisjoint(storages)

@@ -37,9 +37,22 @@ def build_graph(program: Program, runner: Runner) -> tuple[Graph, dict[str, torc
     for step in program.steps:
         builder.add(step)
     graph = builder.graph
+    _keep_updates(graph)
     _keep_deciding(graph)
     erase_dead(graph)
     return graph, builder.constants
+
+
+def _keep_updates(graph: Graph) -> None:
+    """Keeps a batch norm whose output nobody takes, in no architecture: it is called for its statistics.
+
+    Where some architecture takes it, the others don't run it, like all that only an unchosen option needs.
+    """
+    conditions = needs(graph)
+    for node in reversed(graph.nodes):
+        if node.meta.pop("updates", False) and conditions[node] is NEVER:
+            node.meta["effect"] = True
+            conditions = needs(graph)
 
 
 def _keep_deciding(graph: Graph) -> None:
@@ -100,7 +113,9 @@ class _Builder:
         if record.storages:
             meta["storages"] = record.storages
         if record.mutates or record.effect:
-            meta.update(mutates=record.mutates, effect=record.effect)
+            meta.update(mutates=tuple(dict.fromkeys(record.mutates)), effect=record.effect)
+        if record.meta.get("updates"):
+            meta["updates"] = True
         guard = all_of([record.guard, step.guard])
         if guard is not ALWAYS:
             meta["guard"] = guard
@@ -118,7 +133,7 @@ class _Builder:
         if isinstance(value, Step):
             return self._nodes[id(value)]
         if isinstance(value, Attribute):
-            return self._once(value, lambda: self._create("get_attr", value.path, (), {}, value.path))
+            return self._once(value, lambda: self._attribute(value))
         if isinstance(value, Constant):
             return self._once(value, lambda: self._constant(value))
         if isinstance(value, Expression):
@@ -151,6 +166,11 @@ class _Builder:
         if key not in self._nodes:
             self._nodes[key] = make()
         return self._nodes[key]
+
+    def _attribute(self, value: Attribute) -> Node:
+        node = self._create("get_attr", value.path, (), {}, value.path)
+        node.meta["storages"] = value.storages
+        return node
 
     def _constant(self, value: Constant) -> Node:
         name = f"_constant{len(self.constants)}"

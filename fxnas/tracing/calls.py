@@ -17,6 +17,8 @@ _BINARY = (
 )  # fmt: skip
 _UNARY = ("neg", "invert", "pos", "abs")
 _IN_PLACE = tuple(f"i{name}" for name in _BINARY if hasattr(operator, f"i{name}"))
+IN_PLACE = frozenset({"__setitem__", "__idiv__", *(f"__{name}__" for name in _IN_PLACE)})
+"""Operators that write to their first operand."""
 _ALIASES = {"div": "truediv", "idiv": "itruediv"}  # torch's own old spellings
 
 READS = frozenset(
@@ -90,15 +92,3 @@ def _is_method(function: Any, name: str) -> bool:
     if isinstance(function, types.MethodDescriptorType | types.WrapperDescriptorType):
         return True
     return getattr(torch.Tensor, name, None) is function
-
-
-def written_arguments(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
-    """Tensors that a call writes to without raising their version counter: `out=`, and running statistics."""
-    written = [kwargs["out"]] if kwargs.get("out") is not None else []
-    if getattr(function, "__name__", "") in ("batch_norm", "instance_norm"):
-        # F.batch_norm(input, running_mean, running_var, weight, bias, training, …); instance_norm: use_input_stats
-        updates = kwargs.get("training", kwargs.get("use_input_stats", args[5] if len(args) > 5 else False))
-        if updates:
-            written += [kwargs.get("running_mean", args[1] if len(args) > 1 else None)]
-            written += [kwargs.get("running_var", args[2] if len(args) > 2 else None)]
-    return [tensor for tensor in written if isinstance(tensor, torch.Tensor)]

@@ -24,8 +24,9 @@ from fxnas.conditions import ALWAYS, Condition
 from fxnas.errors import TraceError
 from fxnas.modules import ModulePaths
 from fxnas.tracing.bindings import Bindings
-from fxnas.tracing.calls import EFFECTS, RANDOM, READS, SPLITS, attribute_name, describe, written_arguments
+from fxnas.tracing.calls import EFFECTS, RANDOM, READS, SPLITS, attribute_name, describe
 from fxnas.tracing.locations import Locator
+from fxnas.tracing.memory import is_copy_or_view, updated, written_arguments, written_inputs
 from fxnas.tracing.recording import Attribute, Constant, Dim, DimFloat, Expression, Op, Record, size_of
 from fxnas.tree import map_leaves
 from fxnas.tree import tensors as tensors_of
@@ -98,7 +99,7 @@ class Recorder(TorchFunctionMode):
             return record
         path = self.names.get(id(tensor))
         if path is not None:
-            return Attribute(path)
+            return Attribute(path, self.bindings.storages(tensor))
         if isinstance(tensor, FakeTensor) and id(tensor) not in self.known:
             raise self.error("a tensor was made in a way that can't be recorded")
         self.bindings.keep(tensor)
@@ -191,13 +192,16 @@ class Recorder(TorchFunctionMode):
             self.follows_batch = True
         if name == "__iter__":
             return iter(self._call(Tensor.unbind, (args[0], 0), {}))
+        written = written_arguments(function, args, kwargs)
+        self._check_written(written)
         versions = [tensor._version for tensor in tensors]
         with unset_fake_temporarily() if keys is not None else nullcontext():
             output = function(*args, **kwargs)
-        mutated = [t for t, version in zip(tensors, versions, strict=True) if t._version != version]
-        mutated += written_arguments(function, args, kwargs)
+        mutated = written + [t for t, version in zip(tensors, versions, strict=True) if t._version != version]
         if not mutated and not tensors_of(output):
             return self._number(function, name, args, kwargs, output)
+        if is_copy_or_view(function):
+            self._may_share(output, tensors)
         op, target, args = describe(function, args)
         return self._recorded(op, target, args, kwargs, output, tensors, mutated, keys)
 
@@ -228,6 +232,21 @@ class Recorder(TorchFunctionMode):
             for tensor in tensors_of(output):
                 self.known[id(tensor)] = keys
         return output
+
+    def _check_written(self, tensors: list[Tensor]) -> None:
+        """A tensor that the model doesn't hold is a constant, which is there once for the model and all its graphs."""
+        for tensor in tensors:
+            known = self.bindings.record_of(tensor) is not None or id(tensor) in self.names or id(tensor) in self.known
+            if not known and not isinstance(tensor, FakeTensor):
+                raise self.error(
+                    "forward writes to a tensor that is no input and belongs to no module",
+                    "register it as a buffer (register_buffer)",
+                )
+
+    def _may_share(self, output: Any, inputs: list[Tensor]) -> None:
+        """Another run may give a view of the first input where this one gives a copy of the same dtype."""
+        if isinstance(output, Tensor) and inputs and output.dtype == inputs[0].dtype:
+            self.bindings.share(output, [output, inputs[0]])
 
     def _alias(self, tensor: Tensor) -> Tensor:
         return tensor if id(tensor) in self.known else tensor.view_as(tensor)
@@ -321,10 +340,23 @@ class Recorder(TorchFunctionMode):
             return original(module, *args, **kwargs)
         with self.paused():
             tensors = tensors_of((args, kwargs))
+            written = written_inputs(module, args, kwargs)
+            self._check_written(written)
             versions = [tensor._version for tensor in tensors]
             output = original(module, *args, **kwargs)
-            mutated = [t for t, version in zip(tensors, versions, strict=True) if t._version != version]
-            return self._recorded("call_module", path, args, kwargs, output, tensors, mutated, None)
+            mutated = written + [t for t, version in zip(tensors, versions, strict=True) if t._version != version]
+            if is_copy_or_view(module):
+                self._may_share(output, tensors)
+            number = len(self.records)
+            output = self._recorded("call_module", path, args, kwargs, output, tensors, mutated, None)
+            self._note_updates(self.records[number], updated(module))
+            return output
+
+    def _note_updates(self, record: Record, tensors: list[Tensor]) -> None:
+        """What a leaf module writes to its own tensors. Where its value is used, that alone makes it run."""
+        for tensor in tensors:
+            record.mutates += self.bindings.storages(tensor)
+        record.meta["updates"] = bool(tensors)
 
     @contextmanager
     def paused(self) -> Iterator[None]:

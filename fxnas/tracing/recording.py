@@ -27,7 +27,8 @@ class Record:
         frame: the user's innermost line, for error messages: `file:line in function`.
         guard: under which decisions of enclosing LayerChoices eager Python would run it.
         meta: `shape` and `dtype` of a tensor value.
-        storages: numbers of the storages that the value may share memory with.
+        storages: numbers of the storages that the value may share memory with. Those of the model's own tensors are
+            negative, and the same in every run.
         mutates: numbers of the storages that the call writes to.
         effect: the call matters for what it does, whoever uses its value: it writes to the model's tensors or to an
         input.
@@ -57,9 +58,10 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """A parameter, buffer or plain tensor attribute of the model, by dotted path."""
+    """A parameter, buffer or plain tensor attribute of the model, by dotted path; `storages` as of a record."""
 
     path: str
+    storages: tuple[int, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,7 +133,7 @@ class Runner:
             stack.enter_context(self._fakes if fake else torch.random.fork_rng(devices=[]))
             for stand_in in stand_ins:
                 stand_in.table[stand_in.name] = stand_in.tensor
-                recorder.bindings.mark_outside(stand_in.tensor)
+                recorder.bindings.adopt(stand_in.tensor)
             args, kwargs = self._inputs(recorder, batch, fake)
             with recorder, recorder.locate.counting() if decisions else nullcontext():
                 recorder.recording = True
