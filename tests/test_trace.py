@@ -20,6 +20,7 @@ from tests.trace_help import (
     Function,
     Layers,
     Record,
+    assert_equal,
     assert_follows,
     image,
     targets,
@@ -124,6 +125,36 @@ def test_what_is_no_tensor_is_part_of_the_graph_and_checked() -> None:
     for module in (graph, materialize(graph, {})):
         with pytest.raises(AssertionError, match=r"flag.*True"):
             module(x4(), flag=False)
+
+
+class _Skipped(nn.Module):
+    def forward(self, x, sizes=(2, 3), dtype=torch.float64, *, shift):
+        return (x * sizes[1]).to(dtype) + shift
+
+
+def test_a_default_may_stand_before_a_keyword_only_argument() -> None:
+    x, model = x4(), _Skipped()
+    graph = trace(model, ((x,), {"shift": x}))
+    for run in (graph, materialize(graph, {})):
+        for args in ((x,), (x, (2, 3)), (x, (2, 3), torch.float64)):
+            assert_equal(model(*args, shift=x), run(*args, shift=x))
+        with pytest.raises(AssertionError, match=r"argument sizes was \(2, 3\) when the model was traced"):
+            run(x, (2, 4), shift=x)
+        with pytest.raises(AssertionError, match=r"argument dtype was torch\.float64 when the model was traced"):
+            run(x, (2, 3), torch.float32, shift=x)
+        with pytest.raises(AssertionError, match="argument shift was given when the model was traced: give it"):
+            run(x)
+
+
+class _Cast(nn.Module):
+    def forward(self, x, dtype):
+        return x.to(dtype)
+
+
+def test_a_dtype_that_is_given_is_part_of_the_graph() -> None:
+    graph = trace(_Cast(), (x4(), torch.float64))
+    with pytest.raises(AssertionError, match=r"argument dtype was torch\.float64 when the model was traced"):
+        graph(x4(), torch.float32)
 
 
 def test_an_argument_left_out_of_the_example_has_its_default() -> None:

@@ -23,7 +23,7 @@ from fxnas.nn import choice_paths
 from fxnas.tracing.learn import select
 from fxnas.tracing.program import Listing, Program, Select, Step, identity
 from fxnas.tracing.recording import Attribute, Constant, Expression, size_of
-from fxnas.tracing.runs import FAKE_BATCH, Runner
+from fxnas.tracing.runs import FAKE_BATCH, PLAIN, Runner
 from fxnas.tree import map_leaves
 
 
@@ -241,9 +241,7 @@ class _Builder:
         self._placeholders = []
         parameters = signature_of(self.runner.model).parameters
         last = max((i for i, name in enumerate(parameters) if name in given), default=-1)
-        skipped = {
-            n: p.default for n, p in list(parameters.items())[:last] if n not in given and p.default is not p.empty
-        }
+        skipped = {n: p.default for n, p in list(parameters.items())[:last] if n not in given and _is_plain(p.default)}
         order = [*(n for n in parameters if n in given or n in skipped), *(n for n in given if n not in parameters)]
         constants = {name: step.record.meta["constants"] for name, step in given.items()}
         constants |= {name: [((), default)] for name, default in skipped.items()}
@@ -284,7 +282,7 @@ class _Builder:
         self._create("call_function", torch._assert, (given, message), {}, "check").meta["effect"] = True
 
     def _check_constant(self, node: Node, path: tuple[Any, ...], value: Any) -> None:
-        if not isinstance(value, bool | int | float | str | None):
+        if not _is_plain(value):
             return
         name = str(node.target).strip("*") + "".join(f"[{key!r}]" for key in path)
         for key in path:
@@ -314,11 +312,18 @@ def _defaults(
         parameter = parameters[name]
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue
-        if not isinstance(parameter.default, bool | int | float | str | None):
+        default = parameter.default
+        if parameter.kind is parameter.KEYWORD_ONLY and default is parameter.empty:
+            default = None  # fx has no keyword-only arguments: a check demands it instead
+        if not _is_plain(default):
             break
-        defaults[name] = (parameter.default,)
+        defaults[name] = (default,)
     first = min((order.index(name) for name in fixed if name in defaults), default=len(order))
     return {name: default for name, default in defaults.items() if order.index(name) >= first}
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, PLAIN) or (isinstance(value, tuple) and all(map(_is_plain, value)))
 
 
 def _name_of(target: Any) -> str:

@@ -28,6 +28,8 @@ from fxnas.tracing.recording import Record, Recording
 
 FAKE_BATCH = 1009  # a prime that no layer width is a multiple of: such sizes come from the batch
 _REAL_BATCH = 7
+PLAIN = (bool, int, float, str, type(None), torch.dtype, torch.device)
+"""The kinds of arguments that become part of the graph, which then checks that it is given the same."""
 _LOCK = threading.RLock()  # a run patches nn.Module for its duration
 
 
@@ -223,7 +225,7 @@ def _constants(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[A
     elif isinstance(value, tuple | list):
         for i, item in enumerate(value):
             yield from _constants(item, (*path, i))
-    elif isinstance(value, bool | int | float | str | None):
+    elif isinstance(value, PLAIN):
         yield path, value
 
 
