@@ -26,6 +26,9 @@ class Materialize(Pass):
     The result refers to nothing of fxnas. `module.meta["fxnas"]` holds plain data: the architecture, the space, the
     fingerprint, and the user's paths where a name had to be replaced.
 
+    Copies and pickles of it are equal to it, and load without fxnas. What was loaded from a pickle belongs to torch.fx
+    alone: pickled once more, it loses writes to buffers and its mode; export it, or pickle the original.
+
     Args:
         architecture: an Architecture, or a mapping in any of the JSON forms.
     """

@@ -13,13 +13,15 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.fx import GraphModule
 from torch.fx.graph_module import _loader
 
 import fxnas
-from fxnas.passes import FoldIdentity, Materialize, materialize
+from fxnas.passes import EliminateDead, FoldIdentity, Materialize, materialize
 from fxnas.testing import check_pass
+from fxnas.trace import trace
 from tests.pass_nets import Apply, Net, X, choice, net, traced
 
 # -- text in, text out
@@ -282,6 +284,61 @@ def test_a_child_is_pickled_and_loaded_without_fxnas(run_python: Callable[..., A
     (tmp_path / "child.pkl").write_bytes(pickle.dumps(child))
     torch.save((X, child(X).detach()), tmp_path / "io.pt")
     run_python("-c", LOADS, tmp_path / "child.pkl", tmp_path / "io.pt")
+
+
+class _Stateful(nn.Module):
+    """What is no call on a value: a write to a buffer, a read of the mode, a check of an argument."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("count", torch.zeros(()))
+        self.register_buffer("scratch", torch.zeros(4), persistent=False)
+        self.layer = nn.Linear(4, 4)
+
+    def forward(self, x, scale=2.0):
+        self.count += 1
+        self.scratch[1:] += 1
+        y = F.gelu(x) if self.training else self.layer(x).sin()
+        return F.dropout(y * self.count * scale, 0.5, self.training), self.scratch.sum()
+
+
+PICKLED = [
+    lambda child: pickle.loads(pickle.dumps(child)),
+    lambda child: pickle.loads(pickle.dumps(copy.deepcopy(copy.deepcopy(child)))),
+    lambda child: copy.deepcopy(pickle.loads(pickle.dumps(child))),
+]
+
+
+@pytest.mark.parametrize("copied", PICKLED)
+def test_a_pickled_child_writes_and_follows_its_mode(copied: Callable[[Any], Any]) -> None:
+    x = torch.randn(2, 4)
+    child = materialize(trace(_Stateful(), (x, 2.0)), {})
+    other = copied(child)
+    assert other.code == child.code
+    assert other.meta == child.meta
+    for training in (True, False, True):
+        results = []
+        for run in (child, other):
+            torch.manual_seed(0)
+            results.append(run.train(training)(x))
+        assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+    with pytest.raises(AssertionError, match="argument scale"):
+        other(x, 3.0)
+
+
+def test_a_pickled_child_takes_passes_as_before() -> None:
+    child = materialize(trace(_Stateful(), torch.randn(2, 4)), {})
+    other = pickle.loads(pickle.dumps(child))
+    assert [node.meta.get("mutates") for node in other.graph.nodes] == [
+        node.meta.get("mutates") for node in child.graph.nodes
+    ]
+    assert not EliminateDead()(other).modified
+
+
+def test_copies_save_what_the_child_saves() -> None:
+    child = materialize(trace(_Stateful(), torch.randn(2, 4)), {})
+    for other in (copy.deepcopy(copy.deepcopy(child)), pickle.loads(pickle.dumps(copy.deepcopy(child)))):
+        assert list(other.state_dict()) == list(child.state_dict()) == ["count", "layer.weight", "layer.bias"]
 
 
 def test_a_child_is_an_ordinary_module() -> None:

@@ -8,12 +8,14 @@ import linecache
 import re
 import weakref
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
 from torch.fx import Graph, GraphModule
 from torch.fx.graph_module import _loader
 
+from fxnas.ir.reduction import reduce_module
 from fxnas.modules import attribute, join, submodule
 
 MODE = "training"
@@ -132,7 +134,7 @@ def assemble(root: nn.Module, graph: Graph, name: str) -> GraphModule:
     module.training = root.training
     _release(module)
     module.graph = graph
-    _release_at_death(module)
+    _own(module)
     return module
 
 
@@ -148,6 +150,23 @@ def recompile(module: GraphModule) -> None:
     _release(module)
     module.recompile()
     _release_at_death(module)
+
+
+def _own(module: GraphModule) -> None:
+    """What torch.fx does otherwise, for this module and its deep copies."""
+    type(module).__reduce__ = reduce_module  # type: ignore[method-assign,assignment]  # a class of this one instance
+    module._deepcopy_hooks = [partial(_own_copy, _transient(module))]
+    _release_at_death(module)
+
+
+def _own_copy(transient: tuple[tuple[str, str], ...], copied: GraphModule) -> None:
+    for path, name in transient:
+        submodule(copied, path)._non_persistent_buffers_set.add(name)
+    _own(copied)
+
+
+def _transient(module: GraphModule) -> tuple[tuple[str, str], ...]:
+    return tuple((path, name) for path, part in module.named_modules() for name in part._non_persistent_buffers_set)
 
 
 def _release_at_death(module: GraphModule) -> None:
