@@ -10,7 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fxnas.errors import TraceError
+from fxnas.nn import InputChoice, LayerChoice
 from fxnas.trace import trace
+from fxnas.tracing.runs import Runner
 from tests.trace_help import (
     Function,
     assert_follows,
@@ -146,3 +148,23 @@ def test_inputs_of_several_batches() -> None:
 class Star2(nn.Module):
     def forward(self, x, table):
         return (x @ table.T).view(x.size(0), table.size(0)) * table.size(0)
+
+
+def test_choices_alone_need_no_second_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sizes that only fxnas looks at, to compare candidates, are not sizes that Python reads."""
+    runs: list[object] = []
+    record = Runner.record
+    monkeypatch.setattr(Runner, "record", lambda self, *args: runs.append(args) or record(self, *args))
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = LayerChoice([nn.Linear(4, 4), nn.Identity()])
+            self.both = InputChoice(n_candidates=2, n_chosen=2, reduction="concat", return_mask=True)
+
+        def forward(self, x: Tensor) -> Tensor:
+            y, _ = self.both([self.layer(x), x])
+            return y
+
+    trace(Net(), x4())
+    assert len(runs) == 1

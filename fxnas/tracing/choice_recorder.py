@@ -9,13 +9,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import unset_fake_temporarily
+from torch._subclasses.fake_tensor import FakeTensor, unset_fake_temporarily
 from torch.utils import _pytree as pytree
 
 from fxnas import ops
 from fxnas.choice import Choice
 from fxnas.conditions import all_of, chosen
 from fxnas.nn import InputChoice, LayerChoice
+from fxnas.tracing.fakes import is_contiguous, new_fake
 from fxnas.tracing.recorder import Recorder
 from fxnas.tracing.recording import Expression, Record
 
@@ -55,11 +56,13 @@ class ChoiceRecorder(Recorder):
             changes.append(self.bindings.rewind(mark, self.names))
             self.guard = base
             if choice.n_chosen != 1:
-                self._pass_on(choice, path, i, changes[-1])
-        result = self._choose_outputs(module, choice, path, outputs)
-        if choice.n_chosen == 1:
-            self._merge_changes(choice, path, changes)
-        return (result, self._mask(module, choice, path)) if module.return_mask else result
+                with self.paused():
+                    self._pass_on(choice, path, i, changes[-1])
+        with self.paused():  # the sizes that are looked at here are not looked at by the user's Python
+            result = self._choose_outputs(module, choice, path, outputs)
+            if choice.n_chosen == 1:
+                self._merge_changes(choice, path, changes)
+            return (result, self._mask(module, choice, path)) if module.return_mask else result
 
     def _pass_on(self, choice: Choice, path: str, index: int, change: dict[int, Record]) -> None:
         """Where several candidates may run, what one wrote in place is what the next ones see, if it ran."""
@@ -138,7 +141,7 @@ class ChoiceRecorder(Recorder):
     def _mask(self, module: LayerChoice | InputChoice, choice: Choice, path: str) -> Tensor:
         record = self._choose_record(choice, path, (), "mask")
         record.kwargs["device"] = self._input_device()
-        with self.paused(), unset_fake_temporarily():
+        with unset_fake_temporarily():
             value = ops.mask(self._decision(choice), len(module))
         self.bindings.bind(value, record)
         self.known[id(value)] = (choice.key,)
@@ -166,8 +169,10 @@ class ChoiceRecorder(Recorder):
 
     def _input_choice(self, module: InputChoice, inputs: Any) -> Any:
         choice, path = self._choice_of(module)
-        result = self._choose_outputs(module, choice, path, [self._option(value) for value in module.ordered(inputs)])
-        return (result, self._mask(module, choice, path)) if module.return_mask else result
+        with self.paused():
+            options = [self._option(value) for value in module.ordered(inputs)]
+            result = self._choose_outputs(module, choice, path, options)
+            return (result, self._mask(module, choice, path)) if module.return_mask else result
 
     def _choice_of(self, module: LayerChoice | InputChoice) -> tuple[Choice, str]:
         path = self.paths.modules.get(id(module))
@@ -180,8 +185,12 @@ class ChoiceRecorder(Recorder):
 
     def _fresh(self, values: list[Tensor], copies: int = 1) -> Tensor:
         """A tensor with the form of the values (dimension 1 repeated `copies` times) and an identity of its own."""
-        with self.paused(), torch.no_grad():
-            output = torch.empty_like(values[0]) if copies == 1 else torch.cat([values[0]] * copies, dim=1)
+        first = values[0]
+        if copies == 1 and type(first) is FakeTensor and is_contiguous(first):
+            output: Tensor = new_fake(first.fake_mode, first.shape, first.stride(), first.dtype, first.fake_device)
+        else:
+            with torch.no_grad():
+                output = torch.empty_like(first) if copies == 1 else torch.cat([first] * copies, dim=1)
         self.bindings.share(output, values)
         return output
 

@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from types import CodeType, FrameType
 from typing import Any
 
@@ -45,7 +46,7 @@ class Place:
 
 
 class Locator:
-    """Finds the places of calls.
+    """Finds the places of calls, in one run after the other.
 
     Args:
         outermost: the code of the frame that places are counted from.
@@ -53,10 +54,8 @@ class Locator:
 
     def __init__(self, outermost: CodeType) -> None:
         self.outermost = outermost
-        self._last_of: dict[CodeType, list[int]] = {}
-        self._loops: dict[CodeType, dict[int, int]] = {}
-        self._last: dict[FrameType, int] = {}
-        self._rounds: dict[FrameType, dict[int, int]] = {}  # by first instruction of the loop
+        self._layouts: dict[int, _Layout] = {}  # by identity: to hash a code is to read all of it
+        self._counters: dict[FrameType, _Counter] = {}
         self._counting = False
 
     def __call__(self) -> Place:
@@ -66,28 +65,20 @@ class Locator:
         rounds: list[tuple[int, ...]] = []
         user: str | None = None
         while frame is not None and frame.f_code is not self.outermost:
-            filename = frame.f_code.co_filename
-            if is_users(filename):
-                where.append((id(frame.f_code), self._instruction(frame)))
-                rounds.append(self._around(frame))
-                user = user or f"{filename}:{frame.f_lineno} in {frame.f_code.co_name}"
+            layout = self._layout_of(frame.f_code)
+            if layout.users:
+                where.append((id(frame.f_code), layout.instruction(frame.f_lasti)))
+                if self._counting:
+                    rounds.append(self._around(frame, layout))
+                user = user or f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}"
             frame = frame.f_back
-        return Place(tuple(where), tuple(rounds) if self._counting else (), user)
+        return Place(tuple(where), tuple(rounds), user)
 
-    def _instruction(self, frame: FrameType) -> int:
-        """The current instruction, the last of those that stand for the same piece of source.
-
-        An interpreter that specializes code as it runs may report another one of them each time.
-        """
-        code = frame.f_code
-        if code not in self._last_of:
-            positions = list(code.co_positions())
-            last = list(range(len(positions)))
-            for i in range(len(positions) - 2, -1, -1):
-                if positions[i] == positions[i + 1] and positions[i][2] is not None:
-                    last[i] = last[i + 1]
-            self._last_of[code] = last
-        return self._last_of[code][frame.f_lasti // 2]
+    def _layout_of(self, code: CodeType) -> _Layout:
+        found = self._layouts.get(id(code))
+        if found is None:
+            found = self._layouts[id(code)] = _Layout(code)
+        return found
 
     # -- counting the rounds of loops
 
@@ -102,8 +93,7 @@ class Locator:
         finally:
             self._counting = False
             sys.settrace(before)
-            self._rounds.clear()
-            self._last.clear()
+            self._counters.clear()
 
     def pause(self) -> None:
         """Stops counting: what follows is not the user's."""
@@ -116,39 +106,77 @@ class Locator:
             sys.settrace(self._enter)
 
     def _enter(self, frame: FrameType, event: str, argument: object) -> Any:
-        if not is_users(frame.f_code.co_filename):
+        layout = self._layout_of(frame.f_code)
+        if not layout.loops:
             return None
         frame.f_trace_opcodes, frame.f_trace_lines = True, False
-        return self._step
+        if frame not in self._counters:  # a generator's frame is entered again and again
+            self._counters[frame] = _Counter(layout.loops)
+        return self._counters[frame].step
 
-    def _step(self, frame: FrameType, event: str, argument: object) -> Any:
-        if event == "opcode":
-            if frame.f_lasti < self._last.get(frame, -1):
-                self._next_round(frame, frame.f_lasti)
-            self._last[frame] = frame.f_lasti
-        return self._step
+    def _around(self, frame: FrameType, layout: _Layout) -> tuple[int, ...]:
+        if not layout.loops:
+            return ()
+        counter = self._counters.get(frame)
+        counts = {} if counter is None else counter.counts
+        at = frame.f_lasti
+        return tuple(counts.get(start, 0) for start, end in layout.loops.items() if start <= at <= end)
 
-    def _next_round(self, frame: FrameType, start: int) -> None:
-        loops, counts = self._loops_of(frame.f_code), self._rounds.setdefault(frame, {})
-        counts[start] = counts.get(start, 0) + 1
-        for inner, end in loops.items():
-            if start < inner and end <= loops.get(start, start):
-                counts.pop(inner, None)  # begins anew in each round of the outer one
 
-    def _around(self, frame: FrameType) -> tuple[int, ...]:
-        counts = self._rounds.get(frame, {})
-        loops = self._loops_of(frame.f_code)
-        return tuple(counts.get(start, 0) for start, end in loops.items() if start <= frame.f_lasti <= end)
+class _Layout:
+    """What is read from a code once: whether it is the user's, its instructions, its loops."""
 
-    def _loops_of(self, code: CodeType) -> dict[int, int]:
-        """First and last instruction of each loop, by the jumps back."""
-        if code not in self._loops:
-            loops: dict[int, int] = {}
-            for instruction in dis.get_instructions(code) if self._counting else ():
-                if "JUMP_BACKWARD" in instruction.opname:
-                    loops[instruction.argval] = max(instruction.offset, loops.get(instruction.argval, 0))
-            self._loops[code] = dict(sorted(loops.items()))
-        return self._loops[code]
+    def __init__(self, code: CodeType) -> None:
+        self.code = code  # alive, so that its identity stays its own
+        self.users = is_users(code.co_filename)
+
+    def instruction(self, at: int) -> int:
+        """The last of the instructions that stand for the same piece of source as that at an offset.
+
+        An interpreter that specializes code as it runs may report another one of them each time.
+        """
+        return self._last[at // 2]
+
+    @cached_property
+    def _last(self) -> list[int]:
+        positions = list(self.code.co_positions())
+        last = list(range(len(positions)))
+        for i in range(len(positions) - 2, -1, -1):
+            if positions[i] == positions[i + 1] and positions[i][2] is not None:
+                last[i] = last[i + 1]
+        return last
+
+    @cached_property
+    def loops(self) -> dict[int, int]:
+        """First and last instruction of each loop of the user's, by the jumps back."""
+        loops: dict[int, int] = {}
+        for instruction in dis.get_instructions(self.code) if self.users else ():
+            if "JUMP_BACKWARD" in instruction.opname:
+                loops[instruction.argval] = max(instruction.offset, loops.get(instruction.argval, 0))
+        return dict(sorted(loops.items()))
+
+
+class _Counter:
+    """Counts the rounds of the loops in one frame: `counts` by first instruction of the loop."""
+
+    def __init__(self, loops: dict[int, int]) -> None:
+        self.loops = loops
+        self.counts: dict[int, int] = {}
+        self._last = -1
+
+    def step(self, frame: FrameType, event: str, argument: object) -> Any:
+        """What the interpreter calls at each instruction: one before the last is a jump back."""
+        at = frame.f_lasti
+        if at < self._last:
+            self._next_round(at)
+        self._last = at
+        return self.step
+
+    def _next_round(self, start: int) -> None:
+        self.counts[start] = self.counts.get(start, 0) + 1
+        for inner, end in self.loops.items():
+            if start < inner and end <= self.loops.get(start, start):
+                self.counts.pop(inner, None)  # begins anew in each round of the outer one
 
 
 def line_of(error: BaseException) -> str | None:

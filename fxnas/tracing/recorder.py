@@ -25,6 +25,7 @@ from fxnas.errors import TraceError
 from fxnas.modules import ModulePaths
 from fxnas.tracing.bindings import Bindings
 from fxnas.tracing.calls import EFFECTS, RANDOM, READS, SPLITS, attribute_name, describe
+from fxnas.tracing.leaves import output_of
 from fxnas.tracing.locations import Locator
 from fxnas.tracing.memory import is_copy_or_view, updated, written_arguments, written_inputs
 from fxnas.tracing.recording import Attribute, Constant, Dim, DimFloat, Expression, Op, Record, size_of
@@ -45,6 +46,7 @@ class Recorder(TorchFunctionMode):
         choices: the choice of each key.
         batch: the batch size of the inputs, or None for static sizes. Its multiples are kept as expressions.
         decisions: the decisions that Python sees, for the keys that are steered; the others follow their default.
+        locate: finds the places of calls, from `run_forward` inwards.
         like: the records of this run at a batch size that is easier to tell from other sizes: what follows the batch
             there does so here.
     """
@@ -56,6 +58,7 @@ class Recorder(TorchFunctionMode):
         choices: Mapping[str, Choice],
         batch: int | None,
         decisions: Mapping[str, tuple[int, ...]],
+        locate: Locator,
         like: list[Record] | None = None,
     ) -> None:
         super().__init__()
@@ -66,7 +69,7 @@ class Recorder(TorchFunctionMode):
         self.recording = False
         self.guard: Condition = ALWAYS
         self.bindings = Bindings()
-        self.locate = Locator(run_forward.__code__)
+        self.locate = locate
         self.follows_batch = False
         self.known: dict[int, tuple[str, ...]] = {}  # tensors with known values → keys of the masks they came from
         self._odd_sizes: set[int] = set()
@@ -342,15 +345,19 @@ class Recorder(TorchFunctionMode):
             tensors = tensors_of((args, kwargs))
             written = written_inputs(module, args, kwargs)
             self._check_written(written)
-            versions = [tensor._version for tensor in tensors]
-            output = original(module, *args, **kwargs)
-            mutated = written + [t for t, version in zip(tensors, versions, strict=True) if t._version != version]
-            if is_copy_or_view(module):
-                self._may_share(output, tensors)
-            number = len(self.records)
-            output = self._recorded("call_module", path, args, kwargs, output, tensors, mutated, None)
-            self._note_updates(self.records[number], updated(module))
-            return output
+            with torch._C.DisableTorchFunction():
+                versions = [tensor._version for tensor in tensors]
+                output = output_of(module, args, kwargs)
+            if output is None:
+                output = original(module, *args, **kwargs)
+            with torch._C.DisableTorchFunction():
+                mutated = written + [t for t, version in zip(tensors, versions, strict=True) if t._version != version]
+                if is_copy_or_view(module):
+                    self._may_share(output, tensors)
+                number = len(self.records)
+                output = self._recorded("call_module", path, args, kwargs, output, tensors, mutated, None)
+                self._note_updates(self.records[number], updated(module))
+                return output
 
     def _note_updates(self, record: Record, tensors: list[Tensor]) -> None:
         """What a leaf module writes to its own tensors. Where its value is used, that alone makes it run."""
@@ -360,7 +367,10 @@ class Recorder(TorchFunctionMode):
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Nothing inside of the block is recorded."""
+        """Nothing inside of the block is recorded, or counted as something that Python looks at."""
+        if not self.recording:
+            yield
+            return
         self.recording = False
         self.locate.pause()
         try:

@@ -22,7 +22,8 @@ from fxnas.inputs import signature_of
 from fxnas.modules import ModulePaths, join, walk
 from fxnas.nn import named_choices
 from fxnas.tracing.choice_recorder import ChoiceRecorder
-from fxnas.tracing.locations import line_of
+from fxnas.tracing.fakes import fakes_of
+from fxnas.tracing.locations import Locator, line_of
 from fxnas.tracing.recorder import Recorder, intercept_modules, noted_devices, run_forward
 from fxnas.tracing.recording import Record, Recording
 
@@ -61,6 +62,7 @@ class Runner:
         self.fake = True
         self.count = 0
         self.mode_read = False  # in any run
+        self._locate = Locator(run_forward.__code__)
         self._fakes = FakeTensorMode(allow_non_fake_inputs=True)
         self._stand_ins: dict[bool, list[_StandIn]] = {}
 
@@ -123,7 +125,8 @@ class Runner:
         batch = None if self.example_batch is None else at.batch if at else usual
         stand_ins = self._tensors(fake)
         names = {id(s.tensor): s.path for s in reversed(stand_ins)}
-        recorder = ChoiceRecorder(self.paths, names, self.choices, batch, decisions, at.like.records if at else None)
+        like = at.like.records if at else None
+        recorder = ChoiceRecorder(self.paths, names, self.choices, batch, decisions, self._locate, like)
         reads: list[bool] = []
         with ExitStack() as stack:
             stack.enter_context(_LOCK)
@@ -151,7 +154,6 @@ class Runner:
     def _tensors(self, fake: bool) -> list[_StandIn]:
         """A stand-in for each tensor of the model, so that a run writes to none of them."""
         if fake not in self._stand_ins:
-            made: dict[int, Tensor] = {}
             found = [
                 (table, name, join(path, name), value)
                 for path, module in walk(self.model)
@@ -159,9 +161,8 @@ class Runner:
                 for name, value in table.items()
                 if isinstance(value, Tensor)
             ]
-            for *_, value in found:
-                if id(value) not in made:
-                    made[id(value)] = self._fakes.from_tensor(value) if fake else _cloned(value)
+            tensors = [value for *_, value in found]
+            made = fakes_of(tensors, self._fakes) if fake else {id(value): _cloned(value) for value in tensors}
             self._stand_ins[fake] = [_StandIn(table, name, path, made[id(value)]) for table, name, path, value in found]
         return self._stand_ins[fake]
 
