@@ -1,9 +1,9 @@
-"""Making fake tensors, which have a form and no data, faster than torch's own conversion where the case is plain."""
+"""Making fake tensors, which have a form and no data, without torch's own machinery where the case is plain."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -41,10 +41,11 @@ def new_fake(
 def fakes_of(tensors: Iterable[Tensor], mode: FakeTensorMode) -> dict[int, Tensor]:
     """A fake tensor for each tensor, by its identity. Tensors that share memory do so as fakes."""
     distinct = list({id(tensor): tensor for tensor in tensors}.values())
-    owners = Counter(tensor.untyped_storage()._cdata for tensor in distinct if _is_plain(tensor))
+    whole = {id(tensor): tensor.untyped_storage()._cdata for tensor in distinct if _is_whole(tensor)}
+    owners = Counter(whole.values())
     found: dict[int, Tensor] = {}
     for tensor in distinct:
-        if not _is_plain(tensor) or owners[tensor.untyped_storage()._cdata] > 1:
+        if id(tensor) not in whole or owners[whole[id(tensor)]] > 1:
             found[id(tensor)] = mode.from_tensor(tensor)
             continue
         is_parameter = isinstance(tensor, nn.Parameter)
@@ -56,7 +57,7 @@ def fakes_of(tensors: Iterable[Tensor], mode: FakeTensorMode) -> dict[int, Tenso
     return found
 
 
-def _is_plain(tensor: Tensor) -> bool:
+def _is_whole(tensor: Tensor) -> bool:
     """Whether all there is to know of a tensor is its form: it owns all of its memory, and nothing else."""
     return (
         type(tensor) in (Tensor, nn.Parameter)
@@ -69,3 +70,53 @@ def _is_plain(tensor: Tensor) -> bool:
         and tensor.is_leaf
         and tensor.grad is None
     )
+
+
+# -- what calls give
+
+
+def is_plain(value: Any) -> bool:
+    """Whether the value is a fake tensor whose form says what calls give: contiguous, not empty, on the CPU."""
+    return (
+        type(value) is FakeTensor
+        and value.fake_device.type == "cpu"
+        and value.layout is torch.strided
+        and is_contiguous(value)
+        and 0 not in value.shape
+        and not torch.is_autocast_enabled("cpu")
+        and not torch.is_inference_mode_enabled()
+    )
+
+
+def new_value(
+    x: FakeTensor, shape: Sequence[int], sources: Sequence[Tensor | None] = (), dtype: torch.dtype | None = None
+) -> Tensor:
+    """A new contiguous tensor, computed from `x` and other tensors; it has a gradient if one of them has."""
+
+    def make() -> Tensor:
+        return new_fake(x.fake_mode, shape, contiguous_strides(shape), dtype or x.dtype, x.fake_device)
+
+    if torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in (x, *sources)):
+        value: Tensor = _Computed.apply(_SOURCE, make)  # type: ignore[no-untyped-call]
+        return value
+    return make()
+
+
+def write(x: FakeTensor) -> FakeTensor | None:
+    """`x` after a call that works in place; None where torch has more to say about that."""
+    if x._base is not None or (x.requires_grad and x.is_leaf):
+        return None
+    torch.autograd.graph.increment_version(x)
+    return x
+
+
+class _Computed(torch.autograd.Function):
+    """A node of the autograd graph, so that a value with a gradient is no leaf of it."""
+
+    @staticmethod
+    def forward(ctx: Any, source: Tensor, make: Callable[[], Tensor]) -> Tensor:
+        """The value that `make` makes."""
+        return make()
+
+
+_SOURCE = torch.empty((), device="meta", requires_grad=True)

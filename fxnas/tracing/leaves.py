@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.nn.modules import module as _globals
 
-from fxnas.tracing.fakes import contiguous_strides, is_contiguous, new_fake
+from fxnas.tracing.fakes import is_contiguous, is_plain, new_value, write
 
 Shape = tuple[int, ...]
 Rule = Callable[[Any, FakeTensor], Tensor | None]
@@ -32,12 +32,7 @@ def output_of(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) 
     rule = _RULES.get(type(module))
     if rule is None or kwargs or len(args) != 1 or not _is_plain_call(module):
         return None
-    x = args[0]
-    if type(x) is not FakeTensor or x.layout is not torch.strided or x.fake_device.type != "cpu":
-        return None
-    if torch.is_autocast_enabled("cpu") or not is_contiguous(x) or 0 in x.shape:
-        return None
-    return rule(module, x)
+    return rule(module, args[0]) if is_plain(args[0]) else None
 
 
 def _is_plain_call(module: nn.Module) -> bool:
@@ -48,7 +43,6 @@ def _is_plain_call(module: nn.Module) -> bool:
         or any(own[name] for name in _HOOKS)
         or any(getattr(_globals, f"_global{name}") for name in _HOOKS)
         or own.get("_compiled_call_impl") is not None
-        or torch.is_inference_mode_enabled()
     )
 
 
@@ -56,32 +50,7 @@ _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_
 _SHADOWS = {"forward", "weight", "bias", "running_mean", "running_var"}  # attributes that would be found first
 
 
-# -- making the output
-
-
-class _Computed(torch.autograd.Function):
-    """A node of the autograd graph, so that an output with a gradient is no leaf of it."""
-
-    @staticmethod
-    def forward(ctx: Any, source: Tensor, make: Callable[[], Tensor]) -> Tensor:
-        return make()
-
-
-_SOURCE = torch.empty((), device="meta", requires_grad=True)
-
-
-def _new(
-    x: FakeTensor, shape: Shape, weights: Sequence[Tensor | None] = (), dtype: torch.dtype | None = None
-) -> Tensor:
-    """A new contiguous tensor, computed from `x` and weights."""
-
-    def make() -> Tensor:
-        return new_fake(x.fake_mode, shape, contiguous_strides(shape), dtype or x.dtype, x.fake_device)
-
-    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, *weights)):
-        output: Tensor = _Computed.apply(_SOURCE, make)  # type: ignore[no-untyped-call]
-        return output
-    return make()
+# -- rules
 
 
 def _fits(tensor: Tensor | None, shape: Shape, like: Tensor) -> bool:
@@ -94,9 +63,6 @@ def _fits(tensor: Tensor | None, shape: Shape, like: Tensor) -> bool:
     )
 
 
-# -- rules
-
-
 def _same(module: Any, x: FakeTensor) -> Tensor | None:
     return x
 
@@ -105,11 +71,8 @@ def _elementwise(module: Any, x: FakeTensor) -> Tensor | None:
     if not x.is_floating_point():
         return None
     if not getattr(module, "inplace", False):
-        return _new(x, x.shape)
-    if x._base is not None or (x.requires_grad and x.is_leaf):
-        return None
-    torch.autograd.graph.increment_version(x)
-    return x
+        return new_value(x, x.shape)
+    return write(x)
 
 
 def _gelu(module: nn.GELU, x: FakeTensor) -> Tensor | None:
@@ -119,7 +82,7 @@ def _gelu(module: nn.GELU, x: FakeTensor) -> Tensor | None:
 def _dropout(module: nn.Dropout, x: FakeTensor) -> Tensor | None:
     if not module.training:
         return x
-    return _new(x, x.shape) if not module.inplace and 0 < module.p < 1 and x.is_floating_point() else None
+    return new_value(x, x.shape) if not module.inplace and 0 < module.p < 1 and x.is_floating_point() else None
 
 
 def _linear(module: nn.Linear, x: FakeTensor) -> Tensor | None:
@@ -129,7 +92,7 @@ def _linear(module: nn.Linear, x: FakeTensor) -> Tensor | None:
     out = weight.shape[0]
     if not _fits(weight, (out, x.shape[-1]), x) or not _fits(bias, (out,), x):
         return None
-    return _new(x, (*x.shape[:-1], out), (weight, bias))
+    return new_value(x, (*x.shape[:-1], out), (weight, bias))
 
 
 def _embedding(module: nn.Embedding, x: FakeTensor) -> Tensor | None:
@@ -138,7 +101,7 @@ def _embedding(module: nn.Embedding, x: FakeTensor) -> Tensor | None:
         return None
     if x.dtype not in (torch.int32, torch.int64) or module.max_norm is not None or module.sparse:
         return None
-    return _new(x, (*x.shape, weight.shape[1]), (weight,), weight.dtype)
+    return new_value(x, (*x.shape, weight.shape[1]), (weight,), weight.dtype)
 
 
 def _batch_norm(dims: tuple[int, ...]) -> Rule:
@@ -155,7 +118,7 @@ def _batch_norm(dims: tuple[int, ...]) -> Rule:
             return None
         if not all(_fits(tensor, (x.shape[1],), x) for tensor in (*weights, *statistics)):
             return None
-        return _new(x, x.shape, weights)
+        return new_value(x, x.shape, weights)
 
     return rule
 
@@ -172,7 +135,7 @@ def _layer_norm(module: nn.LayerNorm, x: FakeTensor) -> Tensor | None:
     shape, weights = tuple(module.normalized_shape), _affine(module)
     if not x.is_floating_point() or not shape or tuple(x.shape[-len(shape) :]) != shape:
         return None
-    return _new(x, x.shape, weights) if all(_fits(tensor, shape, x) for tensor in weights) else None
+    return new_value(x, x.shape, weights) if all(_fits(tensor, shape, x) for tensor in weights) else None
 
 
 def _group_norm(module: nn.GroupNorm, x: FakeTensor) -> Tensor | None:
@@ -185,7 +148,7 @@ def _group_norm(module: nn.GroupNorm, x: FakeTensor) -> Tensor | None:
         or x.numel() == x.shape[0] * groups
     ):
         return None
-    return _new(x, x.shape, weights) if all(_fits(tensor, (x.shape[1],), x) for tensor in weights) else None
+    return new_value(x, x.shape, weights) if all(_fits(tensor, (x.shape[1],), x) for tensor in weights) else None
 
 
 def _convolution(spatial: int) -> Rule:
@@ -200,7 +163,7 @@ def _convolution(spatial: int) -> Rule:
         if not _fits(weight, tuple(weight.shape), x) or not _fits(bias, (out,), x):
             return None
         sizes = _windows(x.shape[2:], kernel, module.stride, module.padding, module.dilation)
-        return None if sizes is None else _new(x, (x.shape[0], out, *sizes), (weight, bias))
+        return None if sizes is None else new_value(x, (x.shape[0], out, *sizes), (weight, bias))
 
     return rule
 
@@ -215,7 +178,7 @@ def _pool(module: Any, x: FakeTensor) -> Tensor | None:
         return None
     dilation = getattr(module, "dilation", 1)
     sizes = _windows(x.shape[2:], kernel, module.stride, padding, dilation, bool(module.ceil_mode))
-    return None if sizes is None else _new(x, (*x.shape[:2], *sizes))
+    return None if sizes is None else new_value(x, (*x.shape[:2], *sizes))
 
 
 def _adaptive_pool(module: nn.AdaptiveAvgPool2d, x: FakeTensor) -> Tensor | None:
@@ -223,7 +186,7 @@ def _adaptive_pool(module: nn.AdaptiveAvgPool2d, x: FakeTensor) -> Tensor | None
     if x.dim() != 4 or len(wanted) != 2 or not x.is_floating_point():
         return None
     sizes = tuple(size if want is None else want for size, want in zip(x.shape[2:], wanted, strict=True))
-    return _new(x, (*x.shape[:2], *sizes)) if all(type(size) is int and size > 0 for size in sizes) else None
+    return new_value(x, (*x.shape[:2], *sizes)) if all(type(size) is int and size > 0 for size in sizes) else None
 
 
 def _windows(

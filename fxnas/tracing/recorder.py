@@ -25,6 +25,7 @@ from fxnas.errors import TraceError
 from fxnas.modules import ModulePaths
 from fxnas.tracing.bindings import Bindings
 from fxnas.tracing.calls import EFFECTS, RANDOM, READS, SPLITS, attribute_name, describe
+from fxnas.tracing.functions import result_of
 from fxnas.tracing.leaves import output_of
 from fxnas.tracing.locations import Locator
 from fxnas.tracing.memory import is_copy_or_view, updated, written_arguments, written_inputs
@@ -198,8 +199,10 @@ class Recorder(TorchFunctionMode):
         written = written_arguments(function, args, kwargs)
         self._check_written(written)
         versions = [tensor._version for tensor in tensors]
-        with unset_fake_temporarily() if keys is not None else nullcontext():
-            output = function(*args, **kwargs)
+        output = result_of(function, args, kwargs)
+        if output is None:
+            with unset_fake_temporarily() if keys is not None else nullcontext():
+                output = function(*args, **kwargs)
         mutated = written + [t for t, version in zip(tensors, versions, strict=True) if t._version != version]
         if not mutated and not tensors_of(output):
             return self._number(function, name, args, kwargs, output)
