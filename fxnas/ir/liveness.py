@@ -76,6 +76,7 @@ def needs(graph: Graph) -> dict[Node, Condition]:
     users: dict[Node, list[Condition]] = {}
     readers: dict[int, list[Condition]] = {}
     found: dict[Node, Condition] = {}
+    written = {storage for node in graph.nodes for storage in node.meta.get("mutates", ())}
     for node in reversed(graph.nodes):
         condition = found[node] = _need(node, users.pop(node, []), readers)
         if condition is NEVER:
@@ -85,7 +86,7 @@ def needs(graph: Graph) -> dict[Node, Condition]:
             if edge is NEVER:
                 continue
             users.setdefault(used, []).append(edge)
-            for storage in used.meta.get("storages", ()):
+            for storage in written.intersection(used.meta.get("storages", ())) if written else ():
                 readers.setdefault(storage, []).append(edge)
     return found
 

@@ -73,8 +73,7 @@ class Supernet(GraphModule):
         state["_code"] = source.text
         state["_lineno_map"], state["_prologue_start"] = {}, 0  # what TorchDynamo expects of a GraphModule
         type(self).forward = _compile(self, source)
-        current = state.get("_decisions", {})
-        self.decide({key: current[key] if key in current else _default(graph, key) for key in keys})
+        self.decide({**_defaults(graph), **state.get("_decisions", {})})
         return PythonCode(source.text, source.names, None)
 
     @property
@@ -123,10 +122,14 @@ def decision_keys(graph: Graph) -> tuple[str, ...]:
     return tuple(dict.fromkeys(str(n.kwargs["key"]) for n in nodes if n.kwargs["key"] != TRAINING_KEY))
 
 
-def _default(graph: Graph, key: str) -> tuple[int, ...]:
-    node = next(n for n in graph.nodes if (is_choose(n) or is_switch(n)) and n.kwargs["key"] == key)
-    n_chosen, candidates = node.kwargs["n_chosen"], node.kwargs["candidates"]
-    return tuple(range(len(candidates) if n_chosen is None else n_chosen))
+def _defaults(graph: Graph) -> dict[str, tuple[int, ...]]:
+    """The first candidates of each key, or all of them."""
+    nodes = (node for node in graph.nodes if is_choose(node) or is_switch(node))
+    details = {str(n.kwargs["key"]): (n.kwargs["n_chosen"], n.kwargs["candidates"]) for n in nodes}
+    return {
+        key: tuple(range(len(candidates) if n_chosen is None else n_chosen))
+        for key, (n_chosen, candidates) in details.items()
+    }
 
 
 def _compile(owner: Supernet, source: Source) -> Any:

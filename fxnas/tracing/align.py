@@ -71,6 +71,8 @@ def align(
 
 def _renumber_storages(steps: list[Step], records: list[Record], partner: dict[Record, Step]) -> None:
     """Each run numbers its storages anew: gives the run's the numbers that the known steps have."""
+    if not steps:
+        return
     known = set(steps)
     numbers: dict[int, int] = {}
     free = 1 + max(

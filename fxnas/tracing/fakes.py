@@ -97,9 +97,14 @@ def new_value(
         return new_fake(x.fake_mode, shape, contiguous_strides(shape), dtype or x.dtype, x.fake_device)
 
     if torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in (x, *sources)):
-        value: Tensor = _Computed.apply(_SOURCE, make)  # type: ignore[no-untyped-call]
-        return value
+        return computed(make)
     return make()
+
+
+def computed(make: Callable[[], Tensor]) -> Tensor:
+    """What `make` makes, as a value with a gradient: no leaf of the autograd graph."""
+    value: Tensor = _Computed.apply(_SOURCE, make)  # type: ignore[no-untyped-call]
+    return value
 
 
 def write(x: FakeTensor) -> FakeTensor | None:
@@ -111,7 +116,7 @@ def write(x: FakeTensor) -> FakeTensor | None:
 
 
 class _Computed(torch.autograd.Function):
-    """A node of the autograd graph, so that a value with a gradient is no leaf of it."""
+    """A node of the autograd graph."""
 
     @staticmethod
     def forward(ctx: Any, source: Tensor, make: Callable[[], Tensor]) -> Tensor:

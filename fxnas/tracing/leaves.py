@@ -30,12 +30,12 @@ def output_of(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) 
     input itself where the layer returns that; a layer that works in place raises the version of its input.
     """
     rule = _RULES.get(type(module))
-    if rule is None or kwargs or len(args) != 1 or not _is_plain_call(module):
+    if rule is None or kwargs or len(args) != 1 or not is_plain_call(module):
         return None
     return rule(module, args[0]) if is_plain(args[0]) else None
 
 
-def _is_plain_call(module: nn.Module) -> bool:
+def is_plain_call(module: nn.Module) -> bool:
     """Whether a call of the module is one of its class's `forward`, and nothing else."""
     own = module.__dict__
     return not (

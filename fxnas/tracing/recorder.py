@@ -30,6 +30,7 @@ from fxnas.tracing.leaves import output_of
 from fxnas.tracing.locations import Locator
 from fxnas.tracing.memory import is_copy_or_view, updated, written_arguments, written_inputs
 from fxnas.tracing.recording import Attribute, Constant, Dim, DimFloat, Expression, Op, Record, size_of
+from fxnas.tracing.repeats import Repeats
 from fxnas.tree import map_leaves
 from fxnas.tree import tensors as tensors_of
 
@@ -48,6 +49,7 @@ class Recorder(TorchFunctionMode):
         batch: the batch size of the inputs, or None for static sizes. Its multiples are kept as expressions.
         decisions: the decisions that Python sees, for the keys that are steered; the others follow their default.
         locate: finds the places of calls, from `run_forward` inwards.
+        repeats: runs layers.
         like: the records of this run at a batch size that is easier to tell from other sizes: what follows the batch
             there does so here.
     """
@@ -60,6 +62,7 @@ class Recorder(TorchFunctionMode):
         batch: int | None,
         decisions: Mapping[str, tuple[int, ...]],
         locate: Locator,
+        repeats: Repeats,
         like: list[Record] | None = None,
     ) -> None:
         super().__init__()
@@ -70,7 +73,7 @@ class Recorder(TorchFunctionMode):
         self.recording = False
         self.guard: Condition = ALWAYS
         self.bindings = Bindings()
-        self.locate = locate
+        self.locate, self.repeats = locate, repeats
         self.follows_batch = False
         self.known: dict[int, tuple[str, ...]] = {}  # tensors with known values → keys of the masks they came from
         self._odd_sizes: set[int] = set()
@@ -342,7 +345,7 @@ class Recorder(TorchFunctionMode):
     def call_module(self, original: Callable[..., Any], module: nn.Module, args: Any, kwargs: Any) -> Any:
         """Stands in for `nn.Module.__call__` during the run: a leaf becomes one record."""
         path = self.paths.modules.get(id(module))
-        if path is None or not self.paths.is_leaf(module) or _has_modules((args, kwargs)):
+        if path is None or not self.paths.is_leaf(module) or _has_modules(args, kwargs):
             return original(module, *args, **kwargs)
         with self.paused():
             tensors = tensors_of((args, kwargs))
@@ -352,7 +355,7 @@ class Recorder(TorchFunctionMode):
                 versions = [tensor._version for tensor in tensors]
                 output = output_of(module, args, kwargs)
             if output is None:
-                output = original(module, *args, **kwargs)
+                output = self.repeats(original, module, args, kwargs)
             with torch._C.DisableTorchFunction():
                 mutated = written + [t for t, version in zip(tensors, versions, strict=True) if t._version != version]
                 if is_copy_or_view(module):
@@ -401,8 +404,9 @@ def noted_devices(recorder: Recorder) -> Iterator[None]:
         FakeTensor.device = original  # type: ignore[method-assign]
 
 
-def _has_modules(tree: Any) -> bool:
-    return any(isinstance(leaf, nn.Module) for leaf in pytree.tree_leaves(tree))
+def _has_modules(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    values = (value for value in (*args, *kwargs.values()) if not isinstance(value, Tensor))
+    return any(isinstance(leaf, nn.Module) for value in values for leaf in pytree.tree_leaves(value))
 
 
 def run_forward(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

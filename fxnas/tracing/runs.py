@@ -26,6 +26,7 @@ from fxnas.tracing.fakes import fakes_of
 from fxnas.tracing.locations import Locator, line_of
 from fxnas.tracing.recorder import Recorder, intercept_modules, noted_devices, run_forward
 from fxnas.tracing.recording import Record, Recording
+from fxnas.tracing.repeats import Repeats
 
 FAKE_BATCH = 1009  # a prime that no layer width is a multiple of: such sizes come from the batch
 _REAL_BATCH = 7
@@ -62,7 +63,7 @@ class Runner:
         self.fake = True
         self.count = 0
         self.mode_read = False  # in any run
-        self._locate = Locator(run_forward.__code__)
+        self._locate, self._repeats = Locator(run_forward.__code__), Repeats()
         self._fakes = FakeTensorMode(allow_non_fake_inputs=True)
         self._stand_ins: dict[bool, list[_StandIn]] = {}
 
@@ -126,7 +127,7 @@ class Runner:
         stand_ins = self._tensors(fake)
         names = {id(s.tensor): s.path for s in reversed(stand_ins)}
         like = at.like.records if at else None
-        recorder = ChoiceRecorder(self.paths, names, self.choices, batch, decisions, self._locate, like)
+        recorder = ChoiceRecorder(self.paths, names, self.choices, batch, decisions, self._locate, self._repeats, like)
         reads: list[bool] = []
         with ExitStack() as stack:
             stack.enter_context(_LOCK)
