@@ -23,11 +23,12 @@ class Trial:
         number: its place in the search, from 0.
         architecture: what was evaluated, in canonical form.
         status: "done"; "reused" where the score is that of an earlier trial of the same architecture; or "failed".
-        score: higher is better; None if the trial failed.
+        score: higher is better, of several objectives the first; None if the trial failed.
         metrics: everything that the evaluator returned by name.
         seconds: wall time of the evaluation.
         error: what went wrong, in one line.
         traceback: where it went wrong.
+        objectives: the score of each objective; empty where there is only one.
     """
 
     number: int
@@ -38,10 +39,16 @@ class Trial:
     seconds: float = 0.0
     error: str | None = None
     traceback: str | None = None
+    objectives: tuple[float, ...] = ()
+
+    @property
+    def reward(self) -> float | tuple[float, ...] | None:
+        """What the strategy is told: all objectives where there are several, else the score."""
+        return self.objectives or self.score
 
     def to_json(self) -> dict[str, object]:
         """The trial as plain data."""
-        return {
+        written: dict[str, object] = {
             "trial": self.number,
             "architecture": self.architecture.to_json(),
             "status": self.status,
@@ -51,6 +58,7 @@ class Trial:
             "error": self.error,
             "traceback": self.traceback,
         }
+        return written | {"objectives": list(self.objectives)} if self.objectives else written
 
     @classmethod
     def from_json(cls, value: object, space: SearchSpace) -> Trial:
@@ -84,6 +92,7 @@ class Trial:
             seconds=_number(value, "seconds") or 0.0,
             error=_text(value, "error"),
             traceback=_text(value, "traceback"),
+            objectives=_numbers(value, "objectives"),
         )
 
 
@@ -140,6 +149,16 @@ def _number(value: Mapping[str, object], name: str) -> float | None:
     if isinstance(number, bool) or not isinstance(number, int | float) or not abs(number) <= sys.float_info.max:
         raise SearchSpaceError(f"{name!r} is a finite number, got {shown(number)}")
     return float(number)
+
+
+def _numbers(value: Mapping[str, object], name: str) -> tuple[float, ...]:
+    listed = value.get(name) or []
+    if not isinstance(listed, Sequence) or isinstance(listed, str):
+        raise SearchSpaceError(f"{name!r} is a list of numbers, got {shown(listed)}")
+    numbers = [_number({name: each}, name) for each in listed]
+    if None in numbers:
+        raise SearchSpaceError(f"{name!r} is a list of finite numbers, got {shown(listed)}")
+    return tuple(number for number in numbers if number is not None)
 
 
 def _text(value: Mapping[str, object], name: str) -> str | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from fxnas.architecture import Architecture
 from fxnas.errors import FxnasError, SearchSpaceError, shown
-from fxnas.evaluators.base import Evaluator, Report, Score, evaluation, score_and_metrics
+from fxnas.evaluators.base import Evaluator, Report, Score, evaluation, objectives_of, score_and_metrics
 from fxnas.journal import Journal
 from fxnas.progress import Progress, display
 from fxnas.results import SearchResult, Trial
@@ -42,10 +42,11 @@ def search(
         graph: a ChoiceGraph, or a bare SearchSpace where the evaluator needs no model.
         strategy: what proposes; made for this space.
         evaluator: an `Evaluator`, or a function of (graph, architecture, report), (graph, architecture) or
-            (architecture) that returns the score, or several metrics among them "score".
-        trials: how many trials the search has in all, those of the journal included.
+            (architecture) that returns the score, several metrics among them "score", or one score for each of several
+            objectives, for strategies that take them (`Nsga2`).
+        trials: how many trials the search has in all, those of the journal included; fewer where the strategy is done.
         journal: a file to record the trials in. If it exists, the search goes on where that one stopped: the strategy
-            is asked and told again for each recorded trial, and nothing recorded is evaluated again.
+            sees and is told each recorded trial again, and nothing recorded is evaluated again.
         reuse: give an architecture that was evaluated before its earlier score, without evaluating it again.
         max_consecutive_failures: so many failed trials one after another end the search with an error.
         progress: show a progress bar; by default where standard error is a terminal.
@@ -71,6 +72,8 @@ def search(
         failures: list[Trial] = []
         try:
             for number in range(len(finished), trials):
+                if strategy.done:
+                    break
                 architecture = space.canonical(strategy.ask())
                 known = scored.get(architecture) if reuse else None
                 trial = _reused(known, number) if known else _run(evaluate, graph, architecture, strategy, number, bar)
@@ -78,7 +81,7 @@ def search(
                 _remember(trial, scored)
                 if record is not None:
                     record.append(trial)
-                strategy.tell(architecture, trial.score)
+                strategy.tell(architecture, trial.reward)
                 bar.finished(trial)
                 for callback in callbacks:
                     callback(trial)
@@ -121,8 +124,8 @@ def _replay(journal: Journal, strategy: Strategy) -> list[Trial]:
             f"this one has already been asked {strategy.asked} times"
         )
     for trial in journal.trials:
-        strategy.ask()
-        strategy.tell(trial.architecture, trial.score)
+        strategy.replay(trial.architecture)
+        strategy.tell(trial.architecture, trial.reward)
     return list(journal.trials)
 
 
@@ -133,7 +136,7 @@ def _remember(trial: Trial, scored: dict[Architecture, Trial]) -> None:
 
 
 def _reused(known: Trial, number: int) -> Trial:
-    return Trial(number, known.architecture, "reused", known.score, known.metrics)
+    return Trial(number, known.architecture, "reused", known.score, known.metrics, objectives=known.objectives)
 
 
 def _run(
@@ -147,14 +150,16 @@ def _run(
     start = time.perf_counter()
     report = Report.of(strategy.seed, number, bar.reported)
     try:
-        score, metrics = score_and_metrics(evaluate(graph, architecture, report))
+        result = evaluate(graph, architecture, report)
+        score, metrics = score_and_metrics(result)
     except Exception as error:  # whatever goes wrong in a trial is the trial's result
         seconds = time.perf_counter() - start
         summary = f"{type(error).__name__}: {error}".strip().splitlines()[0]
         return Trial(
             number, architecture, "failed", None, {}, seconds, summary, "".join(traceback.format_exception(error))
         )
-    return Trial(number, architecture, "done", score, metrics, time.perf_counter() - start)
+    seconds = time.perf_counter() - start
+    return Trial(number, architecture, "done", score, metrics, seconds, objectives=objectives_of(result))
 
 
 def _hopeless(failures: list[Trial]) -> FxnasError:

@@ -1,4 +1,4 @@
-"""Public contracts: what a pass has to keep, as a check that its author's tests can call."""
+"""Public contracts, for the tests of authors: what a pass has to keep, and what a strategy has to."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from fxnas.graph import ChoiceGraph
 from fxnas.inputs import bind_inputs
 from fxnas.passes.base import Pass, PassResult
 from fxnas.passes.foreign import as_choice_graph
+from fxnas.strategy_contract import StrategyContract
 from fxnas.verify import problems
+
+__all__ = ["StrategyContract", "check_pass"]
 
 _ARCHITECTURES = 8
 

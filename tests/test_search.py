@@ -20,7 +20,15 @@ from fxnas.errors import FxnasError, SearchSpaceError
 from fxnas.evaluators import Report
 from fxnas.search import SearchResult
 from fxnas.space import SearchSpace
-from fxnas.strategies import RandomSearch, RegularizedEvolution, Strategy
+from fxnas.strategies import (
+    Budgeted,
+    GridSearch,
+    Nsga2,
+    PredictorSearch,
+    RandomSearch,
+    RegularizedEvolution,
+    Strategy,
+)
 
 SPACE = nested_space()
 
@@ -48,6 +56,29 @@ class TestLoop:
         assert result.best_architecture == result.best.architecture
         assert [trial.number for trial in result.trials] == list(range(300))
         assert str(result) == f"300 trials, best {result.best.score:.6g} in trial {result.best.number}"
+
+    def test_ends_when_the_strategy_is_done(self, tmp_path: Path) -> None:
+        assert len(search(GridSearch(SPACE), trials=SPACE.size + 10).trials) == SPACE.size
+        for _ in range(2):  # the second goes on from a journal in which nothing is left to do
+            result = search(Budgeted(evolution(), 7), journal=tmp_path / "j")
+            assert len(result.trials) == 7
+
+    def test_several_objectives_reach_the_strategy(self, tmp_path: Path) -> None:
+        def objectives(architecture: Architecture) -> tuple[float, float]:
+            return score(architecture), -2 * score(architecture)
+
+        strategies = [Nsga2(SPACE, population=4) for _ in range(3)]
+        whole = search(strategies[0], objectives)
+        for strategy, trials in zip(strategies[1:], (8, 20), strict=True):
+            parts = search(strategy, objectives, trials=trials, journal=tmp_path / "j")
+        assert outcome(parts) == outcome(whole)
+        assert strategies[2].results == strategies[0].results
+        assert all(trial.objectives == objectives(trial.architecture) for trial in parts.trials)
+        assert whole.best.score == max(trial.objectives[0] for trial in whole.trials)
+
+    def test_one_objective_is_what_most_strategies_take(self) -> None:
+        with pytest.raises(SearchSpaceError, match="RegularizedEvolution takes one reward, got 2 objectives"):
+            search(evaluator=lambda a: (1.0, 2.0))
 
     def test_the_strategy_is_asked_and_told(self) -> None:
         strategy = evolution()
@@ -134,6 +165,9 @@ class TestEvaluators:
             (None, "a score is a number"),
             ("high", "a score is a number"),
             (float("nan"), "a score is finite"),
+            ((1.0, float("nan")), "objective 1 = nan"),
+            ((1.0, "high"), "a score is a number"),
+            ((), "a score is a number"),
             ({"a": 1.0, "b": 2.0}, 'one of several metrics must be called "score"'),
             ({}, "the evaluator returned nothing"),
         ],
@@ -193,6 +227,19 @@ class TestJournal:
         for trials in (3, 4, 11, 20):
             result = search(trials=trials, journal=tmp_path / "j")
         assert outcome(result) == outcome(search())
+
+    def test_going_on_makes_no_prediction_for_what_is_recorded(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        whole = search(PredictorSearch(SPACE, initial=4))
+        search(PredictorSearch(SPACE, initial=4), trials=12, journal=tmp_path / "j")
+        resumed = PredictorSearch(SPACE, initial=4)
+        asked: list[int] = []
+        monkeypatch.setattr(
+            resumed, "propose", lambda rng: asked.append(resumed.asked) or type(resumed).propose(resumed, rng)
+        )
+        assert outcome(search(resumed, journal=tmp_path / "j")) == outcome(whole)
+        assert asked == list(range(13, 21))
 
     def test_nothing_recorded_is_evaluated_again(self, tmp_path: Path) -> None:
         search(journal=tmp_path / "j")

@@ -1,4 +1,4 @@
-"""Search strategies: the contract that each keeps, and what makes each of them itself."""
+"""What makes the simple strategies themselves; what all strategies share is in test_strategy_contract."""
 
 from __future__ import annotations
 
@@ -13,17 +13,12 @@ from spaces import flat_space, nested_space
 from fxnas.architecture import Architecture
 from fxnas.errors import ArchitectureError, SearchSpaceError
 from fxnas.space import SearchSpace
-from fxnas.strategies import RandomSearch, RegularizedEvolution, Strategy
-
-Make = Callable[..., Strategy]
+from fxnas.strategies import GridSearch, LocalSearch, RandomSearch, RegularizedEvolution, Strategy
+from fxnas.strategy_contract import separable
 
 
 def small_evolution(space: SearchSpace, **options: int) -> RegularizedEvolution:
     return RegularizedEvolution(space, **{"population": 4, "sample_size": 2, **options})
-
-
-# A new strategy adds one line here and has the whole contract tested.
-STRATEGIES = [RandomSearch, small_evolution]
 
 
 def reward(architecture: Architecture) -> float:
@@ -39,64 +34,35 @@ def run(strategy: Strategy, trials: int) -> list[Architecture]:
     return asked
 
 
-@pytest.mark.parametrize("make", STRATEGIES)
-@pytest.mark.parametrize("space", [flat_space(), nested_space()], ids=["flat", "nested"])
-class TestContract:
-    def test_asks_for_canonical_architectures_of_the_space(self, make: Make, space: SearchSpace) -> None:
-        for architecture in run(make(space), 50):
-            assert space.check(architecture) == space.canonical(architecture) == architecture
-
-    def test_same_seed_same_proposals(self, make: Make, space: SearchSpace) -> None:
-        assert run(make(space, seed=3), 30) == run(make(space, seed=3), 30)
-        assert run(make(space, seed=3), 30) != run(make(space, seed=4), 30)
-
-    def test_a_replay_continues_the_randomness(self, make: Make, space: SearchSpace) -> None:
-        whole = run(make(space), 30)
-        resumed = make(space)
-        for architecture in whole[:17]:
-            resumed.ask()
-            resumed.tell(architecture, reward(architecture))
-        assert run(resumed, 13) == whole[17:]
-
-    def test_many_asks_before_a_tell(self, make: Make, space: SearchSpace) -> None:
-        strategy = make(space)
-        for architecture in [strategy.ask() for _ in range(12)]:
-            strategy.tell(architecture, reward(architecture))
-        assert space.check(strategy.ask())
-
-    def test_takes_what_it_never_asked_for(self, make: Make, space: SearchSpace) -> None:
-        strategy = make(space)
-        for _ in range(6):
-            strategy.tell(space.default, 1.0)
-        assert space.check(strategy.ask())
-
-    @pytest.mark.parametrize("failed", [None, math.nan])
-    def test_survives_failed_trials(self, make: Make, space: SearchSpace, failed: float | None) -> None:
-        strategy = make(space)
-        for _ in range(12):
-            strategy.tell(strategy.ask(), failed)
-        assert space.check(strategy.ask())
-        assert [number for _, number in strategy.told] == [None] * 12
-
-    def test_refuses_what_it_cannot_use(self, make: Make, space: SearchSpace) -> None:
-        with pytest.raises(SearchSpaceError, match="one reward, got 2 objectives"):
-            make(space).tell(space.default, (0.5, 0.2))  # type: ignore[arg-type]
-        with pytest.raises(SearchSpaceError, match="'good'"):
-            make(space).tell(space.default, "good")  # type: ignore[arg-type]
-        with pytest.raises(ArchitectureError, match="nowhere"):
-            make(space).tell({"nowhere": (0,)}, 1.0)  # type: ignore[arg-type]
-        with pytest.raises(SearchSpaceError, match="seed"):
-            make(space, seed=0.5)
+@pytest.mark.parametrize("make", [RandomSearch, small_evolution])
+def test_says_what_it_cannot_use(make: Callable[..., Strategy]) -> None:
+    space = nested_space()
+    with pytest.raises(SearchSpaceError, match="one reward, got 2 objectives"):
+        make(space).tell(space.default, (0.5, 0.2))
+    for refused in ("good", "0.5", object()):
+        with pytest.raises(SearchSpaceError, match="a reward is a number or None"):
+            make(space).tell(space.default, refused)
+    with pytest.raises(ArchitectureError, match="nowhere"):
+        make(space).tell({"nowhere": (0,)}, 1.0)
+    with pytest.raises(SearchSpaceError, match="seed"):
+        make(space, seed=0.5)
 
 
-def test_proposals_do_not_depend_on_the_hash_seed(run_python: Callable[..., object], root: object) -> None:
-    script = f"""
-import sys; sys.path.insert(0, {str(root)!r} + "/tests")
-from test_strategies import STRATEGIES, nested_space, run
-print([[a.to_json() for a in run(make(nested_space()), 20)] for make in STRATEGIES])
-"""
-    outputs = {run_python("-c", script, PYTHONHASHSEED=seed).stdout for seed in ("0", "1", "77")}
-    assert len(outputs) == 1
+def test_the_first_success_of_an_architecture_is_remembered() -> None:
+    space = flat_space()
+    strategy = RandomSearch(space)
+    for reward, remembered in ((None, None), (math.nan, None), (2.0, 2.0), (None, 2.0), (3.0, 2.0)):
+        strategy.tell(space.default, reward)
+        assert strategy.rewards == {space.default: remembered}
+    assert [number for _, number in strategy.told] == [None, None, 2.0, None, 3.0]
+
+
+def test_grid_search_counts_through_the_space() -> None:
+    space = nested_space()
+    strategy = GridSearch(space)
+    assert run(strategy, space.size) == [space.architecture(i) for i in range(space.size)]
+    assert strategy.done
+    assert strategy.ask() == space.architecture(0)
 
 
 def test_random_search_is_uniform_over_architectures() -> None:
@@ -165,3 +131,39 @@ class TestRegularizedEvolution:
     def test_refuses_sizes_that_do_not_fit(self, population: int, sample_size: int) -> None:
         with pytest.raises(SearchSpaceError, match="sample_size must lie in"):
             RegularizedEvolution(flat_space(), population=population, sample_size=sample_size)
+
+
+class TestLocalSearch:
+    def test_climbs_by_single_changes_and_never_repeats(self) -> None:
+        space = flat_space()
+        strategy = LocalSearch(space)
+        best, proposals = None, []
+        for _ in range(40):
+            proposal = strategy.ask()
+            if best is not None and strategy.center is not None:
+                assert proposal in space.neighbors(best)
+            strategy.tell(proposal, separable(proposal))
+            proposals.append(proposal)
+            best = strategy.center
+        assert len(set(proposals)) == 40
+
+    def test_starts_anew_at_a_local_optimum(self) -> None:
+        space = flat_space(choices=2, candidates=2)
+        strategy = LocalSearch(space)
+        top = strategy.ask()
+        strategy.tell(top, 9.0)
+        for _ in range(2):
+            strategy.tell(strategy.ask(), 1.0)
+        assert strategy.center == top
+        assert strategy.ask() not in space.neighbors(top)
+        assert strategy.center is None
+
+    def test_moves_over_known_neighbors_without_a_trial(self) -> None:
+        space = flat_space(choices=2, candidates=2)
+        strategy = LocalSearch(space)
+        start, better, worse, new = (space.architecture(i) for i in range(4))
+        for architecture, reward in ((worse, 0.5), (better, 2.0), (start, 1.0)):
+            strategy.tell(architecture, reward)
+        strategy.center = start
+        assert strategy.ask() == new
+        assert strategy.center == better

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from fxnas.architecture import Architecture
 from fxnas.errors import FxnasError, shown
 
-Score = float | Mapping[str, float]
+Score = float | Mapping[str, float] | Sequence[float]
 
 
 class Report:
@@ -51,8 +51,9 @@ class Evaluator(Protocol):
             report: number and seed of the trial; call it with intermediate values.
 
         Returns:
-            The score, higher is better; or several metrics by name, among them "score" (one metric alone is the score).
-            An exception, or a score that isn't finite, makes the trial a failed one.
+            The score, higher is better; several metrics by name, among them "score" (one metric alone is the score); or
+            a sequence of scores, one for each objective. An exception, or a score that isn't finite, makes the trial a
+            failed one.
         """
 
 
@@ -98,9 +99,13 @@ def _positionals(function: Callable[..., Score]) -> int:
 def score_and_metrics(result: Score) -> tuple[float, dict[str, float]]:
     """Splits what an evaluator returned into the score and all metrics as plain numbers.
 
+    Of several objectives the first is the score.
+
     Raises:
         FxnasError: there is no score in it, or it isn't a finite number.
     """
+    if several := objectives_of(result):
+        return several[0], {}
     if not isinstance(result, Mapping):
         return _finite("score", result), {}
     metrics = {str(name): float(value) for name, value in result.items()}
@@ -109,6 +114,17 @@ def score_and_metrics(result: Score) -> tuple[float, dict[str, float]]:
         raise FxnasError(f'the evaluator returned {names}: one of several metrics must be called "score"')
     name = "score" if "score" in metrics else next(iter(metrics))
     return _finite(name, metrics[name]), metrics
+
+
+def objectives_of(result: Score) -> tuple[float, ...]:
+    """All objectives that an evaluator returned; empty where it returned one score or metrics.
+
+    Raises:
+        FxnasError: one of them isn't a finite number.
+    """
+    if not isinstance(result, Sequence) or isinstance(result, str):
+        return ()
+    return tuple(_finite(f"objective {i}", value) for i, value in enumerate(result))
 
 
 def _finite(name: str, value: Any) -> float:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 import random
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 from fxnas.architecture import Architecture
-from fxnas.errors import SearchSpaceError
+from fxnas.errors import SearchSpaceError, shown
 from fxnas.space import SearchSpace
+
+Reward = float | Sequence[float] | None
 
 
 class Strategy(ABC):
@@ -23,6 +26,11 @@ class Strategy(ABC):
     Args:
         space: the space to search.
         seed: the same seed and the same tells give the same proposals, in any process.
+
+    Attributes:
+        asked: number of asks so far.
+        told: every tell: the architecture in canonical form and its reward, None where the trial failed.
+        rewards: the reward of each architecture that was told: the first of a trial that succeeded, or None.
     """
 
     def __init__(self, space: SearchSpace, *, seed: int = 0) -> None:
@@ -32,11 +40,17 @@ class Strategy(ABC):
         self.seed = seed
         self.asked = 0
         self.told: list[tuple[Architecture, float | None]] = []
+        self.rewards: dict[Architecture, float | None] = {}
 
     @property
     def settings(self) -> dict[str, object]:
         """What decides the proposals besides space and tells, as plain data for a journal."""
         return {"name": type(self).__name__, "seed": self.seed}
+
+    @property
+    def done(self) -> bool:
+        """True when nothing is left to propose: the whole space was, or a budget is spent. A search may end then."""
+        return False
 
     def ask(self) -> Architecture:
         """The next architecture to try, in canonical form."""
@@ -45,7 +59,19 @@ class Strategy(ABC):
         self.asked += 1
         return self.propose(rng)
 
-    def tell(self, architecture: Architecture, reward: float | None) -> None:
+    def replay(self, architecture: Architecture) -> None:
+        """Counts an ask that a recorded search has answered with `architecture`; its `tell` follows as usual.
+
+        By default the strategy is asked again, which is always right. A strategy that can do without the work of
+        proposing overrides this.
+        """
+        self.ask()
+
+    def allows(self, architecture: Architecture) -> bool:
+        """Whether the strategy may propose the architecture: what a wrapper asks before it picks one itself."""
+        return True
+
+    def tell(self, architecture: Architecture, reward: Reward) -> None:
         """Learns that `architecture` earned `reward`.
 
         Args:
@@ -59,7 +85,7 @@ class Strategy(ABC):
         self.space.check(architecture)
         canonical = self.space.canonical(architecture)
         number = self._number(reward)
-        self.told.append((canonical, number))
+        self._record(canonical, number)
         if number is not None:
             self.learn(canonical, number)
 
@@ -70,14 +96,26 @@ class Strategy(ABC):
     def learn(self, architecture: Architecture, reward: float) -> None:  # noqa: B027 (learning is optional)
         """Takes in the reward of a trial that succeeded, its architecture in canonical form."""
 
-    def _number(self, reward: float | None) -> float | None:
+    def _record(self, architecture: Architecture, number: float | None) -> None:
+        self.told.append((architecture, number))
+        if self.rewards.get(architecture) is None:
+            self.rewards[architecture] = number
+
+    def _number(self, reward: Reward) -> float | None:
         if reward is None:
             return None
-        if isinstance(reward, tuple | list):
+        if isinstance(reward, Sequence) and not isinstance(reward, str):
             name = type(self).__name__
             raise SearchSpaceError(f"{name} takes one reward, got {len(reward)} objectives")
-        try:
-            number = float(reward)
-        except (TypeError, ValueError) as error:
-            raise SearchSpaceError(f"a reward is a number or None, got {reward!r}") from error
+        number = as_number(reward)
+        if number is None:
+            raise SearchSpaceError(f"a reward is a number or None, got {shown(reward)}")
         return None if math.isnan(number) else number
+
+
+def as_number(value: object) -> float | None:
+    """A number of any kind (of numpy, a tensor of one element) as a float; None where it isn't one, like a string."""
+    try:
+        return None if isinstance(value, str | bytes) else float(value)  # type: ignore[arg-type]  # the question
+    except (TypeError, ValueError, OverflowError):
+        return None

@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 from collections import deque
 
-from fxnas import subsets
 from fxnas.architecture import Architecture
 from fxnas.errors import SearchSpaceError
 from fxnas.space import SearchSpace
 from fxnas.strategies.base import Strategy
+from fxnas.strategies.moves import mutated
 
 
 class RegularizedEvolution(Strategy):
@@ -17,8 +17,9 @@ class RegularizedEvolution(Strategy):
 
     The first `population` architectures are drawn uniformly. From then on a tournament draws
     `sample_size` members of the population (with replacement, as in the paper) and the best of
-    them, changed in one decision, is the next proposal. A member leaves by age, not by reward.
-    Failed trials never enter the population.
+    them, changed in one decision, is the next proposal: a decision drawn uniformly, moved by one step drawn
+    uniformly. Decisions that this brings into play (choices inside a candidate newly chosen) are drawn at random.
+    A member leaves by age, not by reward. Failed trials never enter the population.
 
     Args:
         space: the space to search.
@@ -54,24 +55,8 @@ class RegularizedEvolution(Strategy):
             return self.space.sample(rng)
         tournament = [rng.choice(self.members) for _ in range(self.sample_size)]
         parent, _ = max(tournament, key=lambda member: member[1])
-        return self._mutate(parent, rng)
+        return mutated(self.space, parent, rng)
 
     def learn(self, architecture: Architecture, reward: float) -> None:
         """Adds a member; when the population is full, the oldest leaves."""
         self.members.append((architecture, reward))
-
-    def _mutate(self, parent: Architecture, rng: random.Random) -> Architecture:
-        """Moves one decision, drawn uniformly, by one step, drawn uniformly.
-
-        A step is what `SearchSpace.neighbors` calls one: another candidate, one exchanged, one taken or dropped.
-        Decisions that it brings into play (choices inside a candidate newly chosen) are drawn at random: the parent has
-        none for them.
-        """
-        changeable = [key for key in parent if self.space[key].count > 1]
-        if not changeable:
-            return parent
-        key = rng.choice(changeable)
-        choice = self.space[key]
-        step = rng.choice(list(subsets.adjacent(len(choice.candidates), choice.n_chosen, parent[key])))
-        drawn = {k: c.decision(rng.randrange(c.count)) for k, c in self.space.items()}
-        return self.space.canonical({**drawn, **parent, key: step})

@@ -1,0 +1,174 @@
+"""Proximal policy optimization (arXiv:1707.06347) of one distribution for each choice."""
+
+from __future__ import annotations
+
+import math
+import random
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping
+from functools import cached_property
+from statistics import fmean, pstdev
+from typing import TYPE_CHECKING
+
+from fxnas.architecture import Architecture
+from fxnas.errors import SearchSpaceError
+from fxnas.space import SearchSpace
+from fxnas.strategies.base import Reward, Strategy
+from fxnas.strategies.moves import Decision, built
+
+if TYPE_CHECKING:  # numpy is imported with the first proposal
+    from fxnas.strategies.policy import Array, Policy
+
+EPOCHS, CLIP, DECAY = 4, 0.2, (0.9, 0.999)
+LARGEST = 50.0  # log of the largest ratio that is told from larger ones
+_Step = tuple[Architecture, float, float]
+
+
+class PPO(Strategy):
+    """Proximal policy optimization, Schulman et al. 2017, arXiv:1707.06347, with a factorized policy.
+
+    Every choice has a distribution over its decisions: a softmax where one candidate is chosen, a coin for each
+    candidate where any number is, the same over subsets where a fixed number is. Candidates are told apart by their
+    position, never by name. A choice that isn't active takes no part: neither in drawing nor in learning.
+
+    After `batch` successful trials the policy takes 4 steps of Adam on the clipped objective (0.2), with rewards
+    ranked within the batch, and a bonus for entropy. An architecture is one action with one reward: there is no
+    recurrent network, and no value function but the mean of the batch. Failed trials teach nothing. Needs numpy, no torch.
+
+    Args:
+        space: the space to search.
+        seed: see `Strategy`.
+        batch: number of trials that the policy learns from at a time, above 1.
+        learning_rate: of Adam.
+        entropy: weight of the entropy bonus.
+
+    Raises:
+        SearchSpaceError: a number out of its range.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        *,
+        seed: int = 0,
+        batch: int = 10,
+        learning_rate: float = 0.1,
+        entropy: float = 0.01,
+    ) -> None:
+        super().__init__(space, seed=seed)
+        if batch < 2 or not learning_rate > 0 or not entropy >= 0:
+            raise SearchSpaceError(
+                "batch must be above 1, learning_rate above 0 and entropy not below 0, "
+                f"got batch={batch}, learning_rate={learning_rate}, entropy={entropy}"
+            )
+        self.batch, self.learning_rate, self.entropy = batch, learning_rate, entropy
+        self._waiting: dict[Architecture, list[float]] = {}
+        self._steps: list[_Step] = []
+        self._adam: dict[str, tuple[Array, Array]] = {}
+        self._updates = 0
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """Seed, batch, learning rate and entropy bonus."""
+        return super().settings | {
+            "batch": self.batch,
+            "learning_rate": self.learning_rate,
+            "entropy": self.entropy,
+        }
+
+    @cached_property
+    def policies(self) -> Mapping[str, Policy]:
+        """The distribution of each choice."""
+        from fxnas.strategies.policy import Policy
+
+        return {key: Policy(len(choice.candidates), choice.n_chosen) for key, choice in self.space.items()}
+
+    def propose(self, rng: random.Random) -> Architecture:
+        """An architecture drawn from the policy."""
+        proposal = built(self.space, lambda choice: self._draw(choice.key, rng))
+        # The ratio of the clipped objective is taken to the policy that drew, not to the one at the time of the tell.
+        self._waiting.setdefault(proposal, []).append(self._log_probability(proposal))
+        return proposal
+
+    def tell(self, architecture: Architecture, reward: Reward) -> None:
+        """As `Strategy.tell`; a failed trial is forgotten."""
+        super().tell(architecture, reward)
+        canonical, number = self.told[-1]
+        if number is None:
+            self._drawn_with(canonical)
+
+    def learn(self, architecture: Architecture, reward: float) -> None:
+        """Adds a trial to the batch; a full batch improves the policy."""
+        before = self._drawn_with(architecture)
+        before = self._log_probability(architecture) if before is None else before
+        self._steps.append((architecture, reward, before))
+        if len(self._steps) >= self.batch:
+            for _ in range(EPOCHS):
+                self._improve(_advantages([reward for _, reward, _ in self._steps]))
+            self._steps.clear()
+
+    def _draw(self, key: str, rng: random.Random) -> Decision:
+        return self.policies[key].draw(rng)
+
+    def _log_probability(self, architecture: Architecture) -> float:
+        """Of a whole architecture: the sum over its active choices."""
+        return sum(self.policies[key].log_probability(decision) for key, decision in architecture.items())
+
+    def _drawn_with(self, architecture: Architecture) -> float | None:
+        """The log probability with which an architecture was drawn, once for each ask; None if it never was."""
+        drawn = self._waiting.get(architecture)
+        if drawn is None:
+            return None
+        first = drawn.pop(0)
+        if not drawn:
+            del self._waiting[architecture]
+        return first
+
+    def _improve(self, advantages: list[float]) -> None:
+        """One step of Adam for every choice that the batch used."""
+        weights = [self._weight(step, advantage) for step, advantage in zip(self._steps, advantages, strict=True)]
+        slopes = {key: self._slope(key, weights) for key in self.policies}
+        self._updates += 1
+        for key, slope in slopes.items():
+            if slope is not None:
+                self._move(key, slope)
+
+    def _weight(self, step: _Step, advantage: float) -> float:
+        """Advantage times probability ratio; 0 beyond the clip, where the objective is flat."""
+        architecture, _, before = step
+        ratio = math.exp(min(self._log_probability(architecture) - before, LARGEST))
+        beyond = ratio - 1 if advantage > 0 else 1 - ratio
+        return 0.0 if beyond > CLIP else advantage * ratio
+
+    def _slope(self, key: str, weights: list[float]) -> Array | None:
+        """The gradient of the clipped objective and the entropy for one choice; None where the batch never used it."""
+        import numpy as np
+
+        used = [(step[0][key], weight) for step, weight in zip(self._steps, weights, strict=True) if key in step[0]]
+        if not used or self.space[key].count == 1:
+            return None
+        policy = self.policies[key]
+        slope = -sum(weight for _, weight in used) * policy.probabilities()
+        for decision, weight in used:
+            slope[list(decision)] += weight
+        return np.asarray((slope + self.entropy * len(used) * policy.entropy_slope()) / len(self._steps))
+
+    def _move(self, key: str, slope: Array) -> None:
+        import numpy as np
+
+        policy = self.policies[key]
+        zero = np.zeros_like(slope)
+        mean, square = self._adam.get(key, (zero, zero))
+        mean = DECAY[0] * mean + (1 - DECAY[0]) * slope
+        square = DECAY[1] * square + (1 - DECAY[1]) * slope**2
+        self._adam[key] = mean, square
+        corrected = np.sqrt(square / (1 - DECAY[1] ** self._updates)) + 1e-8
+        policy.scores = policy.scores + self.learning_rate * mean / (1 - DECAY[0] ** self._updates) / corrected
+
+
+def _advantages(rewards: list[float]) -> list[float]:
+    """The ranks of rewards, equal ones alike, with mean 0 and deviation 1: outliers and infinities do no harm."""
+    order = sorted(rewards)
+    ranks = [bisect_left(order, reward) + bisect_right(order, reward) for reward in rewards]
+    mean, deviation = fmean(ranks), pstdev(ranks)
+    return [(rank - mean) / (deviation + 1e-8) for rank in ranks]

@@ -1,0 +1,71 @@
+"""Samplers of Optuna as strategies: what reaches the study. Skipped where the extra isn't installed."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from fxnas.choice import Choice
+from fxnas.errors import SearchSpaceError
+from fxnas.space import SearchSpace
+from fxnas.strategies import OptunaSampler
+from fxnas.strategy_contract import flat_space, nested_space, separable
+
+
+def test_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(SearchSpaceError, match=r"pip install 'fxnas\[optuna\]'"):
+        OptunaSampler(flat_space())
+
+
+class TestOptunaSampler:
+    @pytest.fixture(autouse=True)
+    def _installed(self) -> None:
+        pytest.importorskip("optuna")
+
+    def test_every_tell_is_a_trial_of_the_study(self) -> None:
+        from optuna.trial import TrialState
+
+        space = nested_space()
+        strategy = OptunaSampler(space)
+        for number in range(20):
+            proposal = strategy.ask()
+            strategy.tell(proposal, None if number == 7 else separable(proposal))
+        strategy.tell(space.default, 9.0)  # never asked for
+        trials = strategy.study.get_trials()
+        assert [t.state for t in trials].count(TrialState.FAIL) == 1
+        assert not any(t.state in (TrialState.RUNNING, TrialState.WAITING) for t in trials)
+        assert strategy.study.best_value == 9.0
+        assert set(strategy.study.best_params) == set(space.default)
+
+    def test_repeats_are_answered_from_the_study(self) -> None:
+        space = flat_space(choices=2, candidates=3)
+        strategy = OptunaSampler(space)
+        proposals = []
+        for _ in range(space.size):
+            proposals.append(strategy.ask())
+            strategy.tell(proposals[-1], separable(proposals[-1]))
+        assert len(set(proposals)) == space.size
+        assert len(strategy.study.trials) > space.size
+
+    def test_takes_any_sampler(self) -> None:
+        from optuna.samplers import QMCSampler, RandomSampler
+
+        for sampler in (RandomSampler(seed=1), lambda seed: RandomSampler(seed=seed)):
+            strategy = OptunaSampler(flat_space(), seed=1, sampler=sampler)
+            assert strategy.settings["sampler"] == "RandomSampler"
+            assert strategy.space.check(strategy.ask())
+        with pytest.raises(SearchSpaceError, match="sampler is an Optuna sampler"):
+            OptunaSampler(flat_space(), sampler=lambda seed: QMCSampler)
+
+    def test_large_subsets_are_one_parameter_a_candidate(self) -> None:
+        names = ("",) * 12
+        space = SearchSpace([Choice("any", "input_choice", names, None), Choice("five", "input_choice", names, 5)])
+        strategy = OptunaSampler(space)
+        told = space.architecture(12345)
+        strategy.tell(told, 1.0)
+        trial = strategy.study.best_trial
+        assert {i for i in range(12) if trial.params[f"any[{i}]"]} == set(told["any"])
+        assert {i for i in range(12) if trial.params[f"five[{i}]"] == 1.0} == set(told["five"])
+        assert len(strategy.ask()["five"]) == 5

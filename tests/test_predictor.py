@@ -1,0 +1,84 @@
+"""The search with a predictor, and the predictor."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fxnas.architecture import Architecture
+from fxnas.errors import SearchSpaceError
+from fxnas.strategies import PredictorSearch, Strategy
+from fxnas.strategy_contract import flat_space, nested_space, separable
+
+
+def asked(strategy: Strategy, trials: int) -> list[Architecture]:
+    proposals = []
+    for _ in range(trials):
+        proposals.append(strategy.ask())
+        strategy.tell(proposals[-1], separable(proposals[-1]))
+    return proposals
+
+
+class TestPredictorSearch:
+    def test_learns_from_failures_too(self) -> None:
+        space = flat_space(choices=4)
+        strategy = PredictorSearch(space)
+        failed = 0
+        for number in range(40):
+            proposal = strategy.ask()
+            broken = proposal["c0"] == (3,)
+            failed += broken and number >= 15
+            strategy.tell(proposal, None if broken else separable(proposal))
+        assert failed <= 6  # a quarter of the space; chance would give 6 of 25
+
+    def test_never_repeats_and_finds_an_interaction(self) -> None:
+        space = flat_space(choices=6)
+        strategy = PredictorSearch(space)
+
+        def reward(architecture: Architecture) -> float:
+            return (
+                sum(architecture[f"c{i}"] == architecture[f"c{i + 1}"] for i in range(0, 6, 2))
+                + separable(architecture) / 10
+            )
+
+        best = max(map(reward, map(space.architecture, range(space.size))))
+        told: dict[Architecture, float] = {}
+        for _ in range(60):
+            proposal = strategy.ask()
+            assert proposal not in told
+            told[proposal] = reward(proposal)
+            strategy.tell(proposal, told[proposal])
+        assert best - max(told.values()) < 0.1
+
+    def test_a_batch_of_asks_is_not_a_batch_of_relatives_only(self) -> None:
+        strategy = PredictorSearch(flat_space())
+        asked(strategy, 15)
+        assert len({strategy.ask() for _ in range(8)}) == 8
+
+    def test_the_gradient_of_the_likelihood_is_one(self) -> None:
+        from fxnas.strategies.features import Features
+        from fxnas.strategies.surrogate import JITTER, Surrogate, standardized
+
+        space = nested_space()
+        features = Features(space)
+        rows = np.stack([features.of(space.sample(random.Random(i))) for i in range(12)])
+        targets = standardized([random.Random(i).random() for i in range(12)])
+        model = Surrogate(features)
+
+        def objective(parameters: Any) -> float:
+            matrix = model._parts(parameters, rows, rows).total + (np.exp(parameters[-1]) + JITTER) * np.eye(12)
+            _, logdet = np.linalg.slogdet(matrix)
+            prior = ((parameters - model.before) ** 2).sum()
+            return -float(targets @ np.linalg.solve(matrix, targets) + logdet + prior) / 2
+
+        point = model.before + np.random.default_rng(0).normal(size=len(model.before)) / 3
+        steps = 1e-5 * np.eye(len(point))
+        numeric = [(objective(point + step) - objective(point - step)) / 2e-5 for step in steps]
+        np.testing.assert_allclose(model._slope(point, rows, targets), numeric, rtol=1e-5, atol=1e-7)
+
+    def test_refuses_a_start_of_nothing(self) -> None:
+        with pytest.raises(SearchSpaceError, match="initial must be a positive integer"):
+            PredictorSearch(flat_space(), initial=0)
