@@ -33,7 +33,8 @@ class PPO(Strategy):
 
     After `batch` successful trials the policy takes 4 steps of Adam on the clipped objective (0.2), with rewards
     ranked within the batch, and a bonus for entropy. An architecture is one action with one reward: there is no
-    recurrent network, and no value function but the mean of the batch. Failed trials teach nothing. Needs numpy, no torch.
+    recurrent network, and no value function but the mean of the batch. Failed trials teach nothing. Needs numpy, not
+    torch.
 
     Args:
         space: the space to search.
