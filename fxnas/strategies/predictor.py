@@ -109,17 +109,18 @@ class PredictorSearch(Strategy):
         return max(scores, key=lambda a: scores[a]) if scores else unseen(self.space, rng, seen)
 
     def _fit(self) -> None:
-        """Fits the predictor where that is due: to the first n that were told, n growing by a tenth each time."""
-        due = _checkpoint(self.initial, len(self.told))
-        if due == self._fitted:
-            return
+        """Fits the predictor where that is due: to the first n that were told, n growing by a tenth each time.
+
+        Each fit goes on from the last, so that all that are due are made, one after the other: after a replay too.
+        """
         from fxnas.strategies.surrogate import standardized
 
-        rewards: dict[Architecture, float | None] = {}
-        for architecture, reward in self.told[:due]:
-            _remember(rewards, architecture, reward)
-        self._surrogate.fit(self._encoded(rewards), standardized(list(rewards.values())))
-        self._fitted = due
+        while (due := _following(self._fitted, self.initial)) <= len(self.told):
+            rewards: dict[Architecture, float | None] = {}
+            for architecture, reward in self.told[:due]:
+                _remember(rewards, architecture, reward)
+            self._surrogate.fit(self._encoded(rewards), standardized(list(rewards.values())))
+            self._fitted = due
 
     def _condition(self, targets: Array) -> None:
         import numpy as np
@@ -183,12 +184,9 @@ def _remember(rewards: dict[Architecture, float | None], architecture: Architect
         rewards[architecture] = reward
 
 
-def _checkpoint(initial: int, told: int) -> int:
-    """The last number of tells, up to `told`, after which the predictor is fitted."""
-    due = min(initial, told)
-    while (following := due + max(2, due // 10)) <= told:
-        due = following
-    return due
+def _following(fitted: int, first: int) -> int:
+    """The number of tells after which the next fit is due."""
+    return fitted + max(2, fitted // 10) if fitted else first
 
 
 def _log_expected_excess(z: float) -> float:

@@ -24,6 +24,7 @@ BEFORE = {  # amplitudes and the rest before the data speak, as logarithms: log-
 }
 TERMS = list(BEFORE)
 FIT_POINTS, FIT_STEPS, RATE = 150, 40, 0.1
+FIT_WORK = 900  # steps times points of one fit: it stays below 50 ms, as a proposal does
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class Surrogate:
         self._rows = np.zeros((0, features.width + features.names))
 
     def fit(self, rows: Array, targets: Array) -> None:
-        """Finds weights and amplitudes, starting from the priors.
+        """Improves weights and amplitudes by some steps, from where the last fit left them; the first starts at the priors.
 
         Args:
             rows: encoded architectures, [n, features].
@@ -77,8 +78,8 @@ class Surrogate:
         """
         chosen = spread(targets, FIT_POINTS)
         rows, targets = rows[chosen], targets[chosen]
-        p, mean, square = self.before.copy(), np.zeros_like(self.before), np.zeros_like(self.before)
-        for step in range(1, FIT_STEPS + 1):  # Adam; the steps are few, and so their size is fixed
+        p, mean, square = self.parameters, np.zeros_like(self.before), np.zeros_like(self.before)
+        for step in range(1, min(FIT_STEPS, FIT_WORK // len(rows)) + 1):  # Adam; the steps are few, and so their size is fixed
             slope = self._slope(p, rows, targets)
             mean = 0.8 * mean + 0.2 * slope
             square = 0.95 * square + 0.05 * slope**2
