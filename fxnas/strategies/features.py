@@ -38,6 +38,7 @@ class Features:
         self.widths = np.array([2 * len(c.candidates) + 1 if c.n_chosen != 1 else len(c.candidates) + 1
                                 for c in space.values()], dtype=np.intp)  # fmt: skip
         self.starts = np.concatenate([[0], np.cumsum(self.widths)[:-1]]).astype(np.intp)
+        self._blocks = list(zip(self.starts.tolist(), self.widths.tolist(), space.values(), strict=True))
         self.width = int(self.widths.sum())
         labels = {key: _labels(choice) for key, choice in space.items()}
         shared = Counter(label for each in labels.values() for label in set(each))
@@ -48,14 +49,14 @@ class Features:
     def of(self, architecture: Architecture) -> Array:
         """Both vectors, one after the other: [width + names]."""
         row = np.zeros(self.width + self.names)
-        for start, width, (key, choice) in zip(self.starts, self.widths, self.space.items(), strict=True):
-            if key not in architecture:
+        for start, width, choice in self._blocks:
+            decision = architecture.get(choice.key)
+            if decision is None:
                 row[start + width - 1] = 1.0
                 continue
-            decision = architecture[key]
-            self._decide(row, int(start), len(choice.candidates), choice.n_chosen, decision)
+            self._decide(row, start, len(choice.candidates), choice.n_chosen, decision)
             for candidate in decision:
-                column = self._columns[key][candidate]
+                column = self._columns[choice.key][candidate]
                 if column >= 0:
                     row[self.width + column] += 1.0
         row[self.width :] /= max(len(self.space), 1) ** 0.5

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Collection
+from functools import lru_cache
 
 from fxnas import subsets
 from fxnas.architecture import Architecture
@@ -26,10 +27,15 @@ def drawn(choice: Choice, rng: random.Random) -> Decision:
     return choice.decision(rng.randrange(choice.count))
 
 
-def steps(space: SearchSpace, architecture: Architecture, key: str) -> list[Decision]:
+def steps(space: SearchSpace, architecture: Architecture, key: str) -> tuple[Decision, ...]:
     """The decisions of one choice that are one step away."""
     choice = space[key]
-    return list(subsets.adjacent(len(choice.candidates), choice.n_chosen, architecture[key]))
+    return _adjacent(len(choice.candidates), choice.n_chosen, architecture[key])
+
+
+@lru_cache(maxsize=4096)
+def _adjacent(count: int, n_chosen: int | None, decision: Decision) -> tuple[Decision, ...]:
+    return tuple(subsets.adjacent(count, n_chosen, decision))
 
 
 def moves(space: SearchSpace, architecture: Architecture) -> list[Move]:

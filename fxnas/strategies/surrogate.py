@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from fxnas.strategies.features import Array, Features
 
 JITTER = 1e-6
-LONG, SHORT = 2.4, 13.0  # Σ of the weights of both decision kernels before the data speak
+LONG, SHORT = 4.0, 13.0  # Σ of the weights of both decision kernels before the data speak
+NAME = -0.5  # the logarithm of the weight of each name before the data speak
 BEFORE = {  # amplitudes and the rest before the data speak, as logarithms: log-normal with a deviation of 1
     "long": 0.0,
     "short": -1.0,
-    "linear": -0.7,
-    "names": -1.0,
-    "name_counts": -1.0,
-    "name_scale": 0.3,
+    "linear": -2.0,
+    "names": 0.5,
+    "name_counts": 0.0,
     "noise": -2.3,
 }
 TERMS = list(BEFORE)
@@ -37,7 +37,6 @@ class _Parts:
     names: Array
     name_counts: Array
     disagreement: Array
-    distance: Array
 
     @property
     def total(self) -> Array:
@@ -49,10 +48,10 @@ class Surrogate:
 
     The kernel is
 
-        long · exp(-Σ wᵢ dᵢ) + short · exp(-w Σ dᵢ) + linear · Σ (1 - dᵢ) / n + names · exp(-scale |h - h'|²)
+        long · exp(-Σ wᵢ dᵢ) + short · exp(-w Σ dᵢ) + linear · Σ (1 - dᵢ) / n + names · exp(-Σ vⱼ (hⱼ - h'ⱼ)²)
         + name_counts · h·h'
 
-    dᵢ is the share of choice i in which two architectures differ and h how often each name is chosen. The first term
+    dᵢ is the share of choice i in which two architectures differ and hⱼ how often name j is chosen. The first term
     holds interactions of any order with a weight for each choice, the second what only near relatives share, the third
     what each decision adds by itself; the last two say that a layer does much the same wherever it stands. Weights and
     amplitudes maximize the marginal likelihood under log-normal priors.
@@ -65,12 +64,13 @@ class Surrogate:
         self.features = features
         self.choices = len(features.widths)
         weights = np.full(self.choices, np.log(LONG / max(self.choices, 1)))
-        self.before = np.concatenate([weights, [np.log(SHORT / max(self.choices, 1))], list(BEFORE.values())])
+        short = np.log(SHORT / max(self.choices, 1))
+        self.before = np.concatenate([weights, [short], np.full(features.names, NAME), list(BEFORE.values())])
         self.parameters = self.before.copy()
         self._rows = np.zeros((0, features.width + features.names))
 
     def fit(self, rows: Array, targets: Array) -> None:
-        """Improves weights and amplitudes by some steps, from where the last fit left them; the first starts at the priors.
+        """Improves weights and amplitudes by some steps from where the last fit left them, the first from the priors.
 
         Args:
             rows: encoded architectures, [n, features].
@@ -79,7 +79,9 @@ class Surrogate:
         chosen = spread(targets, FIT_POINTS)
         rows, targets = rows[chosen], targets[chosen]
         p, mean, square = self.parameters, np.zeros_like(self.before), np.zeros_like(self.before)
-        for step in range(1, min(FIT_STEPS, FIT_WORK // len(rows)) + 1):  # Adam; the steps are few, and so their size is fixed
+        for step in range(
+            1, min(FIT_STEPS, FIT_WORK // len(rows)) + 1
+        ):  # Adam; the steps are few, and so their size is fixed
             slope = self._slope(p, rows, targets)
             mean = 0.8 * mean + 0.2 * slope
             square = 0.95 * square + 0.05 * slope**2
@@ -100,7 +102,7 @@ class Surrogate:
 
     def deviation(self, rows: Array, cross: Array) -> Array:
         """The standard deviations [m] of the rewards, without noise."""
-        amplitude = dict(zip(TERMS, np.exp(self.parameters[self.choices + 1 :]), strict=True))
+        amplitude = dict(zip(TERMS, np.exp(self.parameters[-len(TERMS) :]), strict=True))
         counts = rows[:, self.features.width :]
         itself = sum(amplitude[name] for name in ("long", "short", "linear", "names"))
         variance = itself + amplitude["name_counts"] * (counts**2).sum(1)
@@ -109,21 +111,21 @@ class Surrogate:
     def _parts(self, parameters: Array, one: Array, other: Array) -> _Parts:
         width, n = self.features.width, self.choices
         weights, short = np.exp(parameters[:n]), float(np.exp(parameters[n]))
-        a = dict(zip(TERMS, np.exp(parameters[n + 1 :]), strict=True))
+        a = dict(zip(TERMS, np.exp(parameters[-len(TERMS) :]), strict=True))
         decided, others = one[:, :width], other[:, :width].T
         agreement = decided @ others
         weighted = (decided * np.repeat(weights, self.features.widths)) @ others
         counts, other_counts = one[:, width:], other[:, width:]
-        product = counts @ other_counts.T
-        distance = (counts**2).sum(1)[:, None] + (other_counts**2).sum(1)[None] - 2 * product
+        scales = np.exp(parameters[n + 1 : -len(TERMS)])
+        distance = (counts**2 @ scales)[:, None] + (other_counts**2 @ scales)[None]
+        distance -= 2 * (counts * scales) @ other_counts.T
         return _Parts(
             a["long"] * np.exp(weighted - weights.sum()),
             a["short"] * np.exp(short * (agreement - n)),
             a["linear"] * agreement / max(n, 1),
-            a["names"] * np.exp(-a["name_scale"] * distance),
-            a["name_counts"] * product,
+            a["names"] * np.exp(-distance),
+            a["name_counts"] * counts @ other_counts.T,
             n - agreement,
-            distance,
         )
 
     def _slope(self, parameters: Array, rows: Array, targets: Array) -> Array:
@@ -135,7 +137,7 @@ class Surrogate:
         solved = inverse @ targets
         outer = np.outer(solved, solved) - inverse
         long, short, names = outer * parts.long, outer * parts.short, outer * parts.names
-        decided = rows[:, : self.features.width]
+        decided, counts = rows[:, : self.features.width], rows[:, self.features.width :]
         same = np.add.reduceat(np.einsum("nd,nd->d", decided, long @ decided), self.features.starts)
         terms = {
             "long": long.sum(),
@@ -143,11 +145,13 @@ class Surrogate:
             "linear": (outer * parts.linear).sum(),
             "names": names.sum(),
             "name_counts": (outer * parts.name_counts).sum(),
-            "name_scale": -e[n + 1 + TERMS.index("name_scale")] * (names * parts.distance).sum(),
             "noise": e[-1] * np.trace(outer),
         }
         weights = -(long.sum() - same) * e[:n]
-        slope = np.concatenate([weights, [-e[n] * (short * parts.disagreement).sum()], [terms[t] for t in TERMS]])
+        apart = 2 * (names.sum(1) @ counts**2 - np.einsum("nd,nd->d", counts, names @ counts))
+        scales = -e[n + 1 : -len(TERMS)] * apart
+        near = -e[n] * (short * parts.disagreement).sum()
+        slope = np.concatenate([weights, [near], scales, [terms[t] for t in TERMS]])
         return np.asarray(slope / 2 - (parameters - self.before))
 
 
