@@ -9,7 +9,7 @@ from torch import Tensor, fx, nn
 
 from fxnas.errors import ExportError
 from fxnas.exporters.constructors import Call, constructor
-from fxnas.exporters.layout import Layout, submodule, unique_modules
+from fxnas.exporters.layout import Layout, find, submodule, unique_modules
 from fxnas.exporters.literals import Unwritable, literal
 from fxnas.exporters.sameness import Repair, check_plain
 
@@ -79,7 +79,7 @@ class _Writer:
                 self._lines.append(self._buffer(module, name, tensor))
         kind = self._layout.kind(module)
         for name, child in module._modules.items():
-            if child is not None:
+            if child is not None and not isinstance(child, fx.GraphModule):  # a branch is code, no part
                 if kind == "module":
                     source = self._creation(self._layout.child(module, name), child)
                     self._lines.append(self._layout.assignment(module, name, source))
@@ -141,10 +141,10 @@ def _constructor_calls(root: fx.GraphModule) -> dict[int, tuple[Call, tuple[Repa
     """The constructor calls of all modules that the graph calls, and of others where there is one."""
     calls: dict[int, tuple[Call, tuple[Repair, ...]]] = {}
     inside: set[int] = set()
-    for node in root.graph.find_nodes(op="call_module"):
-        module = submodule(root, node.target)
+    for node in (*root.graph.find_nodes(op="call_module"), *_given(root)):
+        module = submodule(root, str(node.target))
         if id(module) not in calls:
-            calls[id(module)] = _constructor(module, node.target)
+            calls[id(module)] = _constructor(module, str(node.target))
             inside.update(map(id, unique_modules(module)))
     for module in unique_modules(root):
         if id(module) in inside or isinstance(module, nn.Sequential | nn.ModuleList | nn.ModuleDict) or module is root:
@@ -156,6 +156,14 @@ def _constructor_calls(root: fx.GraphModule) -> dict[int, tuple[Call, tuple[Repa
             except Unwritable:
                 continue  # only its tensors are used: they are written one by one
     return calls
+
+
+def _given(root: fx.GraphModule) -> Iterator[fx.Node]:
+    """The nodes that give a module to a branch."""
+    for node in root.graph.find_nodes(op="get_attr"):
+        found = find(root, str(node.target)) if node.target != "training" else None
+        if isinstance(found, nn.Module) and not isinstance(found, fx.GraphModule):
+            yield node
 
 
 def _constructor(module: nn.Module, path: str) -> tuple[Call, tuple[Repair, ...]]:

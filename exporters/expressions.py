@@ -155,6 +155,8 @@ class Expressions:
 
     def _method(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Source:
         owner, rest = self._operand(args[0]), args[1:]
+        if name == "__call__":
+            return self._call(owner, rest, kwargs)
         head = f"{owner}.{name}" if is_plain(name) else f"getattr({owner}, {literal(name)})"
         return self._call(head, rest, kwargs)
 

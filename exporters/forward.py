@@ -54,11 +54,13 @@ class Forward:
         signature: its parameters, without `self`.
         lines: its body, without indentation.
         notes: what the user should know.
+        functions: the functions that it calls.
     """
 
     signature: str
     lines: tuple[str, ...]
     notes: tuple[str, ...]
+    functions: tuple[str, ...]
 
 
 def forward(root: fx.GraphModule, layout: Layout, classes: Classes, scope: Scope) -> Forward:
@@ -95,6 +97,8 @@ class _Writer:
         self._parameters: list[str] = []
         self._lines: list[str] = []
         self._notes: list[str] = []
+        self._classes = classes
+        self._functions: list[str] = []
 
     def write(self) -> Forward:
         if type(self._root.graph._codegen) is not fx.graph.CodeGen:
@@ -111,13 +115,13 @@ class _Writer:
                 ) from error
         if self._expressions.names_device:
             self._lines.insert(0, f"{self._device} = {self._tensor}.device")
-        return Forward(", ".join(self._parameters), tuple(self._lines), tuple(self._notes))
+        return Forward(", ".join(self._parameters), tuple(self._lines), tuple(self._notes), tuple(self._functions))
 
     def _write(self, node: fx.Node, following: fx.Node | None) -> None:
         if node.op == "placeholder":
             self._parameter(node)
             return
-        source = self._expressions.of(node)
+        source = self._branches(node) if node.target is torch.cond else self._expressions.of(node)
         if node.op == "get_attr":
             self._sources[node] = source
             return
@@ -128,6 +132,22 @@ class _Writer:
         self._emit(node, source, reads)
         for value, count in reads.counts.items():
             self._left[value] -= count
+
+    def _branches(self, node: fx.Node) -> Source:
+        """What one mode alone runs: a call of a function of its own, under a condition."""
+        mode, *branches, operands = node.args
+        one, other = (self._branch(branch.target, operands) for branch in branches)  # type: ignore[union-attr]
+        return Source(f"{one} if {self._expressions.argument(mode)} else {other}", compound=True)
+
+    def _branch(self, path: Any, operands: Any) -> str:
+        module = find(self._root, path)
+        first, *more = [node for node in module.graph.nodes if node.op != "placeholder"]
+        if not more:
+            return self._expressions.argument(first.args[0])
+        inner = _Writer(module, Layout(module, frozenset()), self._classes, Scope()).write()
+        name = self._scope.fresh(path)
+        self._functions += [*inner.functions, "\n    ".join([f"def {name}({inner.signature}):", *inner.lines])]
+        return f"{name}({', '.join(map(self._expressions.argument, operands))})"
 
     def _emit(self, node: fx.Node, source: Source, reads: _Reads) -> None:
         if node.op == "output":
@@ -169,6 +189,8 @@ class _Writer:
         if name == "training":
             return f"{self._layout.module(owner_path)}.training"
         value = find(self._root, path)
+        if isinstance(value, fx.GraphModule):
+            return ""  # a branch, which is no value
         if isinstance(value, torch.nn.Module):
             return self._layout.module(path)
         if not isinstance(value, torch.Tensor):
@@ -195,7 +217,9 @@ class _Writer:
 
     def _fits_inside(self, node: fx.Node, following: fx.Node | None, source: Source) -> bool:
         limit = _INLINE if following is not None and following.op != "output" else _WIDTH - 8
-        if following is None or list(node.users) != [following] or len(source.text) > limit:
+        if following is None or following.target is torch.cond:  # what a branch is given is computed in any case
+            return False
+        if list(node.users) != [following] or len(source.text) > limit:
             return False
         uses = 0
 

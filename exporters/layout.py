@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 from torch import nn
+from torch.fx import GraphModule
 
 from fxnas.exporters.identifiers import is_plain
 from fxnas.exporters.literals import literal
@@ -96,7 +97,7 @@ class Layout:
     def _walk(self, path: str, expression: str, module: nn.Module) -> Iterator[tuple[str, str, nn.Module]]:
         yield path, expression, module
         for name, child in module._modules.items():
-            if child is not None:
+            if child is not None and not isinstance(child, GraphModule):
                 inner = f"{path}.{name}" if path else name
                 yield from self._walk(inner, self.child(module, name), child)
 
@@ -135,14 +136,14 @@ def submodule(root: nn.Module, path: str) -> nn.Module:
 
 
 def unique_modules(root: nn.Module) -> list[nn.Module]:
-    """Every module once, parents before children."""
+    """Every module once, parents before children; graphs inside of a graph are code, no parts."""
     found: dict[int, nn.Module] = {}
 
     def visit(module: nn.Module) -> None:
         if id(module) not in found:
             found[id(module)] = module
             for child in module._modules.values():
-                if child is not None:
+                if child is not None and not isinstance(child, GraphModule):
                     visit(child)
 
     visit(root)

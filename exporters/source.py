@@ -68,7 +68,8 @@ def model_source(root: fx.GraphModule) -> ModelSource:
         as_real=any(map(stored_as_real, named_tensors(root).values())),
         recurrent=any(isinstance(module, nn.RNNBase) for module in root.modules()),
     )
-    sections = [*(f"{source}\n" for source in classes.sources), "\n".join(network) + "\n", load.strip("\n") + "\n"]
+    helpers = [f"{source}\n" for source in (*classes.sources, *body.functions)]
+    sections = [*helpers, "\n".join(network) + "\n", load.strip("\n") + "\n"]
     code = "\n\n".join([files, *sections])
     notes = (*body.notes, *_notes(body.lines, classes))
     return ModelSource(_HEAD + _imports(code, classes) + "\n\n" + code, notes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from typing import Any
 
+import torch
 from torch import nn
 from torch.fx import GraphModule, Node
 
@@ -50,7 +51,7 @@ def _may_act(node: Node, module: GraphModule) -> bool:
     if node.op not in ("call_method", "call_function"):
         return False
     name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
-    if node.op == "call_function" and (node.is_impure() or not _is_known(node.target)):
+    if node.op == "call_function" and (node.target is torch.cond or node.is_impure() or not _is_known(node.target)):
         return True
     if node.target in vars(operator).values():
         return name in ("setitem", "delitem", *_IN_PLACE)

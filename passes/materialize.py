@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import operator
 from collections.abc import Mapping
 from typing import Any
@@ -12,17 +13,20 @@ from torch.fx import Graph, GraphModule, Node
 
 from fxnas.architecture import Architecture
 from fxnas.conditions import ALWAYS, NEVER, TRAINING, TRAINING_KEY, Atom, Condition, all_of, negate
-from fxnas.errors import PassError
 from fxnas.graph import ChoiceGraph
 from fxnas.ir.children import MODE, SafeNames, assemble, mount
 from fxnas.ir.liveness import is_choose, is_switch, switch_condition
-from fxnas.passes.base import Pass, around
+from fxnas.modules import attribute
+from fxnas.passes.base import Pass
+from fxnas.passes.modes import differs, draws, split
 
 
 class Materialize(Pass):
     """Substitutes the chosen candidates, drops what nothing needs, and clones the weights that are left.
 
     Exact: outputs, gradients, buffers and random state are those of the graph set to this architecture, bit for bit.
+    What one mode alone runs is computed in both where that doesn't show; where it draws random numbers or writes to
+    memory, it moves into graphs of its own, which `torch.cond` runs in that mode (`only_training`, `only_evaluation`).
     The result refers to nothing of fxnas. `module.meta["fxnas"]` holds plain data: the architecture, the space, the
     fingerprint, and the user's paths where a name had to be replaced.
 
@@ -48,17 +52,19 @@ class Materialize(Pass):
 
         Raises:
             ArchitectureError: it is no architecture of the graph's space.
-            PassError: something is written in training mode only.
         """
         space, given = graph.space, self.architecture
         architecture = given if isinstance(given, Architecture) else Architecture.from_json(given, space)
         complete = space.complete(architecture)
         canonical = space.canonical(complete)
-        plain = _Substitution(graph, complete).run()
+        substitution = _Substitution(graph, complete)
+        plain = substitution.run()
         names = SafeNames(graph.module)
         memo: dict[int, Any] = {}
         root = mount(graph.module, plain, names, lambda found: copy.deepcopy(found, memo))
         paths = _rename(plain, names)
+        if substitution.acts:
+            root._modules.update(split(plain, substitution.only, [*root._modules, *root._parameters, *root._buffers]))
         module = assemble(root, plain, type(graph.module).__name__)
         module.meta["fxnas"] = {
             "architecture": canonical.to_json(),
@@ -100,13 +106,21 @@ def _rename(graph: Graph, names: SafeNames) -> dict[str, str]:
 
 
 class _Substitution:
-    """Copies what one architecture needs into a new graph."""
+    """Copies what one architecture needs into a new graph.
+
+    Attributes:
+        only: the new nodes that one mode alone needs, each with that mode (True: training).
+        acts: whether some of them must not run in the other one: they draw random numbers, or write to memory that is
+            there in both.
+    """
 
     def __init__(self, graph: ChoiceGraph, decisions: Mapping[str, tuple[int, ...]]) -> None:
         self.graph, self.decisions = graph, decisions
         self.new = Graph()
         self._value: dict[Node, Any] = {}
         self._mode: Node | None = None
+        self.only: dict[Node, bool] = {}
+        self.acts = False
 
     def run(self) -> Graph:
         """The new graph; its targets are those of the old one."""
@@ -117,13 +131,26 @@ class _Substitution:
         for node, condition in left.items():
             if condition is NEVER:
                 continue
+            last = next(reversed(self.new.nodes), None)
+            self._value[node] = self._switched(node, condition) if is_switch(node) else self._copy(node)
+            self._follow_mode(self._value[node], condition)
             if condition is ALWAYS:
                 always.update(node.meta.get("storages", ()))
             else:
-                self._check_mode(node, always)
-            self._value[node] = self._switched(node, condition) if is_switch(node) else self._copy(node)
-            self._follow_mode(self._value[node], condition)
+                self._note_mode(node, last, condition, always)
         return self.new
+
+    def _note_mode(self, node: Node, last: Node | None, needed: Condition, always: set[int]) -> None:
+        """What only one mode needs, and whether it shows where it is computed in the other."""
+        training = self._only(needed, training=True)
+        made = itertools.takewhile(lambda new: new is not last, reversed(self.new.nodes))
+        for new in [new for new in made if new.op != "get_attr"]:
+            self.only[new] = training
+            self.acts = self.acts or draws(new) or self._is_changed(new, training)
+        self.acts = self.acts or node.meta.get("effect", False) or not always.isdisjoint(node.meta.get("mutates", ()))
+
+    def _is_changed(self, new: Node, training: bool) -> bool:
+        return new.op == "call_module" and differs(attribute(self.graph.module, str(new.target)), training)
 
     def _follow_mode(self, copied: Any, needed: Condition) -> None:
         """A dropout that only training needs is computed in evaluation too: as one that does and draws nothing."""
@@ -142,14 +169,6 @@ class _Substitution:
 
     def _truth(self, atom: Atom) -> bool | None:
         return None if atom.key == TRAINING_KEY else atom.holds(self.decisions)
-
-    def _check_mode(self, node: Node, always: set[int]) -> None:
-        """What only one mode needs is computed in both, and must not show: it writes to memory of its own at most."""
-        if node.meta.get("effect") or not always.isdisjoint(node.meta.get("mutates", ())):
-            raise PassError(
-                f"{node.meta.get('frame') or node}: memory is written in training or in evaluation mode only, which a "
-                f"plain graph can't express:\n{around(node)}"
-            )
 
     def _copy(self, node: Node) -> Any:
         if is_choose(node):

@@ -299,6 +299,7 @@ class _Stateful(nn.Module):
         self.count += 1
         self.scratch[1:] += 1
         y = F.gelu(x) if self.training else self.layer(x).sin()
+        y = F.max_pool1d(y, 1)  # torch.nn.functional makes it in another function
         return F.dropout(y * self.count * scale, 0.5, self.training), self.scratch.sum()
 
 

@@ -7,6 +7,8 @@ are kept, as calls of torch.fx that make them again: who loads them needs torch 
 
 from __future__ import annotations
 
+import importlib
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -37,6 +39,15 @@ def reduce_module(module: GraphModule) -> tuple[Any, ...]:
     return GraphModule, (shell, graph, type(module).__name__), state
 
 
+def _target(target: Any) -> Any:
+    """Some functions of torch.nn.functional, such as `max_pool2d`, are known by their public names alone."""
+    module, name = str(getattr(target, "__module__", None)), getattr(target, "__name__", "")
+    hidden = "<locals>" in getattr(target, "__qualname__", "")
+    if not hidden or getattr(sys.modules.get(module), name, None) is not target:
+        return target
+    return _Call(getattr, (_Call(importlib.import_module, (module,)), name))
+
+
 def _calls(graph: Graph, made: _Call) -> list[_Call]:
     """A call of `Graph.create_node` for each node, in order."""
     calls: dict[Node, _Call] = {}
@@ -47,6 +58,6 @@ def _calls(graph: Graph, made: _Call) -> list[_Call]:
     for node in graph.nodes:
         args, kwargs = map_arg((node.args, node.kwargs), call_of)
         notes = {name: node.meta[name] for name in _NOTES if name in node.meta}
-        details = (made, node.op, node.target, args, kwargs, node.name, node.type)
+        details = (made, node.op, _target(node.target), args, kwargs, node.name, node.type)
         calls[node] = _Call(Graph.create_node, details, {"meta": notes})
     return list(calls.values())
