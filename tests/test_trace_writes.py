@@ -281,6 +281,27 @@ def test_a_buffer_has_one_number_in_every_run() -> None:
         follows(model, x4(), architecture={"pick": decision})
 
 
+def test_an_assignment_to_data_is_refused() -> None:
+    def forward(x: Tensor) -> Tensor:
+        y = x * 2
+        y.data = x * 3
+        return y
+
+    with pytest.raises(
+        TraceError, match=r"test_trace_writes.py:\d+ in forward: assigning .data can't be recorded; write to"
+    ):
+        trace(Function(forward), x4())
+
+
+def test_an_assignment_to_requires_grad_is_kept() -> None:
+    def forward(x: Tensor) -> Tensor:
+        y = x.detach() * 2
+        y.requires_grad = True
+        return y
+
+    assert trace(Function(forward), x4())(x4()).requires_grad
+
+
 def test_a_write_to_a_tensor_of_no_module_is_refused_and_does_not_happen() -> None:
     table = torch.zeros(4)
     with pytest.raises(TraceError, match=r"belongs to no module; register it as a buffer"):

@@ -42,7 +42,7 @@ def written_arguments(function: Any, args: tuple[Any, ...], kwargs: dict[str, An
     written = tensors(kwargs.get("out"))
     position = _place_of_inplace(function)
     inplace = kwargs.get("inplace", args[position] if position is not None and len(args) > position else False)
-    if inplace or name in IN_PLACE or (name.endswith("_") and not name.endswith("__")):
+    if inplace or name == "__set__" or name in IN_PLACE or (name.endswith("_") and not name.endswith("__")):
         written += _first(args, kwargs)
     if name in _STATISTICS:
         written += tensors(list(_statistics(function, name, args, kwargs)))

@@ -195,6 +195,8 @@ class Recorder(TorchFunctionMode):
         keys = self._mask_keys(name, tensors, args, kwargs)
         if name in READS:
             return self._read(function, args, kwargs, keys)
+        if name == "__set__" and attribute_name(function) == "data":
+            raise self.error("assigning .data can't be recorded", "write to the tensor in place (.copy_(value))")
         if name in ("__iter__", "__len__", *SPLITS):
             self.follows_batch = True
         if name == "__iter__":
