@@ -218,3 +218,17 @@ def test_check_leaves_buffers_and_random_state_alone() -> None:
 def test_all_errors_are_fxnas_errors() -> None:
     assert issubclass(TraceError, FxnasError)
     assert issubclass(TraceError, RuntimeError)
+
+
+def test_the_users_line_is_named_when_a_choice_refuses_its_inputs() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.choice = InputChoice(n_candidates=2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.choice([x])
+
+    line = Net.forward.__code__.co_firstlineno + 1
+    with pytest.raises(TraceError, match=rf"test_trace_errors\.py:{line} in forward: .*takes 2 inputs"):
+        trace(Net(), x4())

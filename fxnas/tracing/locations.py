@@ -17,17 +17,14 @@ import torch
 
 from fxnas.tracing.recording import Rounds, Where
 
-_FXNAS = os.path.dirname(os.path.dirname(__file__)) + os.sep
-_NOT_USERS = (
-    os.path.dirname(torch.__file__) + os.sep,
-    *(_FXNAS + folder + os.sep for folder in ("mutables", "tracing")),
-)
-_FRONT_END = frozenset(_FXNAS + name for name in ("nn.py", "trace.py", "tree.py"))
+_PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
+_OURS = tuple(_PACKAGE + name for name in ("tracing" + os.sep, "mutables" + os.sep, "nn.py", "trace.py", "tree.py"))
+_NOT_USERS = (os.path.dirname(torch.__file__) + os.sep, *_OURS)
 
 
 def is_users(filename: str) -> bool:
     """Whether a file is neither torch's nor part of this package's front end."""
-    return not filename.startswith(_NOT_USERS) and filename not in _FRONT_END
+    return not filename.startswith(_NOT_USERS)
 
 
 @dataclass(frozen=True, slots=True)
