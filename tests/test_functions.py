@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils import _pytree as pytree
 
 from fxnas.tracing.functions import _RULES, result_of
 from tests.test_leaves import form
@@ -84,3 +85,28 @@ def test_every_rule_answers_for_the_plain_call(function: Any) -> None:
         return ((x,) if _RULES[function].__name__ == "_unary" else (x, y)), {}
 
     assert answers(function, make)
+
+
+@pytest.mark.parametrize(
+    ("function", "args", "kwargs"),
+    [
+        (torch.cat, ([],), {}),
+        (torch.cat, ([torch.ones(2)],), {}),
+        (torch.cat, (), {"tensors": 3}),
+        (torch.add, (torch.ones(2), 1, torch.ones(2)), {}),
+        (torch.add, (), {"input": torch.ones(2), "other": torch.ones(2)}),
+        (torch.add, (torch.ones(2), torch.ones(2)), {"alpha": 2}),
+        (torch.add, (torch.ones(2), torch.ones(2)), {"out": torch.ones(2)}),
+        (torch.mul, (torch.ones(2), 10**30), {}),
+        (torch.mul, (torch.ones(2), 1j), {}),
+        (torch.mul, (torch.ones(2),), {}),
+        (Tensor.add_, (torch.ones(2), 1), {"alpha": 2}),
+        (F.relu, (), {"input": torch.ones(2)}),
+        (F.relu, (torch.ones(2), True), {}),
+        (torch.relu, (torch.ones(2), 1, 2), {}),
+    ],
+)
+def test_other_ways_to_call_are_left_to_the_function(function: Any, args: tuple[Any, ...], kwargs: Any) -> None:
+    fakes = FakeTensorMode(allow_non_fake_inputs=True)
+    args, kwargs = pytree.tree_map_only(Tensor, fakes.from_tensor, (args, kwargs))
+    assert result_of(function, args, kwargs) is None

@@ -24,13 +24,13 @@ def result_of(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> T
     return None if rule is None else rule(*args, **kwargs)
 
 
-def _binary(x: Any, y: Any = None, **options: Any) -> Tensor | None:
+def _binary(x: Any = None, y: Any = None, *more: Any, **options: Any) -> Tensor | None:
     """Two tensors of one form, or a tensor and a number."""
-    return new_value(x, x.shape, _tensors(y)) if not options and _agree(x, y) else None
+    return new_value(x, x.shape, _tensors(y)) if not (more or options) and _agree(x, y) else None
 
 
-def _binary_in_place(x: Any, y: Any = None, **options: Any) -> Tensor | None:
-    if options or not _agree(x, y):
+def _binary_in_place(x: Any = None, y: Any = None, *more: Any, **options: Any) -> Tensor | None:
+    if more or options or not _agree(x, y):
         return None
     for other in _tensors(y):
         if other.untyped_storage()._cdata == x.untyped_storage()._cdata or other.requires_grad > x.requires_grad:
@@ -41,8 +41,10 @@ def _binary_in_place(x: Any, y: Any = None, **options: Any) -> Tensor | None:
 def _agree(x: Any, y: Any) -> bool:
     if not is_plain(x) or not x.is_floating_point():
         return False
-    return type(y) in (int, float) or (
-        is_plain(y) and (x.shape, x.dtype, x.fake_mode) == (y.shape, y.dtype, y.fake_mode)
+    return (
+        type(y) is float
+        or (type(y) is int and abs(y) < 2**31)
+        or (is_plain(y) and (x.shape, x.dtype, x.fake_mode) == (y.shape, y.dtype, y.fake_mode))
     )
 
 
@@ -50,15 +52,16 @@ def _tensors(value: Any) -> tuple[Tensor, ...]:
     return (value,) if isinstance(value, Tensor) else ()
 
 
-def _unary(x: Any = None, inplace: bool = False, **options: Any) -> Tensor | None:
-    return new_value(x, x.shape) if not (inplace or options) and is_plain(x) and x.is_floating_point() else None
+def _unary(x: Any = None, inplace: Any = False, *more: Any, **options: Any) -> Tensor | None:
+    fits = not (inplace or more or options) and is_plain(x) and x.is_floating_point()
+    return new_value(x, x.shape) if fits else None
 
 
-def _concatenate(tensors: Any = None, dim: Any = 0, **options: Any) -> Tensor | None:
-    if options or type(dim) is not int or not isinstance(tensors, tuple | list) or not all(map(is_plain, tensors)):
+def _concatenate(tensors: Any = None, dim: Any = 0, *more: Any, **options: Any) -> Tensor | None:
+    if more or options or type(dim) is not int or not isinstance(tensors, tuple | list) or len(tensors) < 2:
         return None
     first, *others = tensors
-    if not others or not -first.dim() <= dim < first.dim():
+    if not all(map(is_plain, tensors)) or not -first.dim() <= dim < first.dim():
         return None
     shape = list(first.shape)
     for other in others:

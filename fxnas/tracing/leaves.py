@@ -8,7 +8,6 @@ no hooks, no autocast. Everything else, and everything that torch would refuse, 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -208,7 +207,7 @@ def _windows(
         room = size + 2 * p - d * (k - 1) - 1
         if room < 0:
             return None
-        places = (math.ceil(room / s) if ceil else room // s) + 1
+        places = (-(-room // s) if ceil else room // s) + 1
         if ceil and (places - 1) * s >= size + p:
             places -= 1  # the last window would start in the padding
         found.append(places)
