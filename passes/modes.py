@@ -112,8 +112,10 @@ def _move(run: list[Node], training: bool, mode: Node, name: str, made: dict[str
         parts = [call]
         if len(results) != 1:
             parts = [graph.call_function(operator.getitem, (call, i)) for i in range(len(results))]
-    for node, part in zip(results, parts, strict=False):
-        part.meta = {**node.meta, **part.meta}
+    for node, part in zip(results, parts, strict=True):
+        part.meta.update(
+            {note: node.meta[note] for note in ("frame", "shape", "dtype", "storages") if note in node.meta}
+        )
         node.replace_all_uses_with(part, delete_user_cb=lambda user: user not in inside)
     for node in reversed(run):
         graph.erase_node(node)
