@@ -56,8 +56,9 @@ def options_fit(module: GraphModule) -> Iterator[str]:
 
 def reachable(module: GraphModule) -> Iterator[str]:
     """Every choice matters under some decisions."""
-    conditions = needs(module.graph)
-    for node in filter(is_choose, module.graph.nodes):
+    choices = list(filter(is_choose, module.graph.nodes))
+    conditions = needs(module.graph) if choices else {}
+    for node in choices:
         if conditions[node] is NEVER:
             yield f"{node} (key {node.kwargs['key']!r}) is never used"
 

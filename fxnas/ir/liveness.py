@@ -82,7 +82,7 @@ def needs(graph: Graph) -> dict[Node, Condition]:
         if condition is NEVER:
             continue
         for used, when in inputs_of(node):
-            edge = all_of([condition, when])
+            edge = ALWAYS if condition is when is ALWAYS else all_of([condition, when])
             if edge is NEVER:
                 continue
             users.setdefault(used, []).append(edge)
@@ -100,7 +100,7 @@ def _need(node: Node, uses: list[Condition], readers: dict[int, list[Condition]]
     reads = [read for storage in node.meta.get("mutates", ()) for read in readers.get(storage, ())]
     if reads:
         uses.append(all_of([guard, any_of(dict.fromkeys(reads))]))
-    return any_of(dict.fromkeys(uses))
+    return ALWAYS if ALWAYS in uses else any_of(dict.fromkeys(uses))
 
 
 def erase_dead(graph: Graph) -> int:

@@ -57,9 +57,11 @@ def _keep_updates(graph: Graph) -> None:
 
 def _keep_deciding(graph: Graph) -> None:
     """Keeps a choice that no value depends on, where a write to memory does."""
+    choices = [node for node in graph.nodes if is_choose(node) or is_switch(node)]
+    if not choices:
+        return
     conditions = needs(graph)
     asked = dict.fromkeys(key for condition in conditions.values() for key in condition.keys)
-    choices = [node for node in graph.nodes if is_choose(node) or is_switch(node)]
     decided = {node.kwargs["key"] for node in choices if conditions[node] is not NEVER}
     for key in asked:
         if key not in decided and key != TRAINING_KEY:
