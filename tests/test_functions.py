@@ -76,7 +76,7 @@ def test_a_rule_gives_what_the_function_gives(call: tuple[Any, Any, bool]) -> No
     answers(*call)
 
 
-@pytest.mark.parametrize("function", _RULES, ids=str)
+@pytest.mark.parametrize("function", _RULES, ids=lambda function: function.__qualname__)
 def test_every_rule_answers_for_the_plain_call(function: Any) -> None:
     def make() -> tuple[tuple[Any, ...], dict[str, Any]]:
         x, y = torch.ones(2, 3), torch.ones(2, 3)
