@@ -337,6 +337,11 @@ class TestJournal:
             ),
             (b'{"trial": 1, "architecture": {}, "status": "done", "score": 1, "metrics": [1]}', "metrics are numbers"),
             (b'{"trial": 1, "architecture": {}, "status": "done", "score": 1' + b"0" * 400 + b"}", "a finite number"),
+            (b'{"trial": 1, "architecture": {}, "status": "done", "score": 1, "objectives": "1"}', "a list of numbers"),
+            (
+                b'{"trial": 1, "architecture": {}, "status": "done", "score": 1, "objectives": [1, null]}',
+                "finite numbers",
+            ),
             (b"\xff", "line 3 is not UTF-8"),
             (b"[" * 70, "nested deeper"),
         ],

@@ -15,9 +15,9 @@ from fxnas.strategies.moves import mutated
 class RegularizedEvolution(Strategy):
     """Regularized (aging) evolution, Real et al. 2019, arXiv:1802.01548.
 
-    The first `population` architectures are drawn uniformly. From then on a tournament draws
-    `sample_size` members of the population (with replacement, as in the paper) and the best of
-    them, changed in one decision, is the next proposal: a decision drawn uniformly, moved by one step drawn
+    The first `population` architectures are drawn uniformly. From then on a tournament draws `sample_size` different
+    members of the population (the paper draws with replacement, which weakens the selection in a small population), and
+    the best of them, changed in one decision, is the next proposal: a decision drawn uniformly, moved by one step drawn
     uniformly. Decisions that this brings into play (choices inside a candidate newly chosen) are drawn at random.
     A member leaves by age, not by reward. Failed trials never enter the population.
 
@@ -53,8 +53,7 @@ class RegularizedEvolution(Strategy):
         """A random architecture until the population is full, then a mutated winner."""
         if len(self.members) < self.population:
             return self.space.sample(rng)
-        tournament = [rng.choice(self.members) for _ in range(self.sample_size)]
-        parent, _ = max(tournament, key=lambda member: member[1])
+        parent, _ = max(rng.sample(self.members, self.sample_size), key=lambda member: member[1])
         return mutated(self.space, parent, rng)
 
     def learn(self, architecture: Architecture, reward: float) -> None:
