@@ -83,6 +83,7 @@ class Trial:
         metrics = value.get("metrics") or {}
         if not isinstance(metrics, Mapping):
             raise SearchSpaceError(f"metrics are numbers by name, got {shown(metrics)}")
+        objectives = _numbers(value, "objectives")
         return cls(
             number=value["trial"],
             architecture=space.canonical(Architecture.from_json(value["architecture"], space)),
@@ -92,7 +93,7 @@ class Trial:
             seconds=_number(value, "seconds") or 0.0,
             error=_text(value, "error"),
             traceback=_text(value, "traceback"),
-            objectives=_numbers(value, "objectives"),
+            objectives=objectives,
         )
 
 
