@@ -131,7 +131,7 @@ def unchosen_candidates_run_too() -> Planted:
 
 @fault
 def wrong_default() -> Planted:
-    return around(supernet, "_default", lambda f, graph, key: _last_decision(graph, key))
+    return around(supernet, "_defaults", lambda f, graph: {key: _last_decision(graph, key) for key in f(graph)})
 
 
 def _last_decision(graph: Any, key: str) -> tuple[int, ...]:

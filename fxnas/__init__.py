@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from fxnas import exporters as exporters
     from fxnas import nn as nn
     from fxnas import passes as passes
+    from fxnas import stopping as stopping
     from fxnas import strategies as strategies
+    from fxnas import study as study
     from fxnas.architecture import Architecture as Architecture
     from fxnas.choice import Choice as Choice
     from fxnas.graph import ChoiceGraph as ChoiceGraph
@@ -57,7 +59,7 @@ _DEFINED_IN = {
     "select": "fxnas.select",
     "trace": "fxnas.trace",
 }
-_MODULES = ("errors", "evaluators", "exporters", "nn", "passes", "strategies")
+_MODULES = ("errors", "evaluators", "exporters", "nn", "passes", "stopping", "strategies", "study")
 
 __all__ = ["__version__", *_DEFINED_IN, *_MODULES]
 

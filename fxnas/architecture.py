@@ -102,8 +102,7 @@ class Architecture(Mapping[str, Decision]):
     @property
     def fingerprint(self) -> str:
         """SHA-256 (hexadecimal) of the canonical form as JSON with sorted keys."""
-        text = json.dumps(self.canonical().to_json(), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()
+        return fingerprint_of(self.canonical().to_json())
 
     def canonical(self) -> Architecture:
         """The architecture without the decisions that play no role; equal for equal networks."""
@@ -188,6 +187,12 @@ class Architecture(Mapping[str, Decision]):
 
     def __deepcopy__(self, memo: object) -> Architecture:
         return self
+
+
+def fingerprint_of(canonical: Mapping[str, Any]) -> str:
+    """The fingerprint of the architecture whose canonical form is this JSON object."""
+    text = json.dumps(canonical, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _sequence(decision: object) -> object:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal, get_args
 
 from fxnas import subsets
@@ -103,11 +104,15 @@ class Choice:
 
     def written(self, decision: Sequence[int]) -> object:
         """The decision as JSON: names where they identify the candidates, else indices; one alone is unwrapped."""
-        return self.forms().written(decision)
+        return self._forms.written(decision)
 
     def forms(self, source: str | None = None) -> Forms:
         """The reader and writer of this choice's decisions."""
-        return Forms(self.key, self.candidates, self.n_chosen, source)
+        return self._forms if source is None else Forms(self.key, self.candidates, self.n_chosen, source)
+
+    @cached_property
+    def _forms(self) -> Forms:
+        return Forms(self.key, self.candidates, self.n_chosen)
 
     def to_json(self) -> dict[str, object]:
         """The choice as it stands in a search-space file."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 from fxnas.errors import ArchitectureError, nearest, shown
@@ -52,9 +53,8 @@ class Forms:
 
     def written(self, decision: Sequence[int]) -> object:
         """The decision as JSON: names where they identify the candidates, else indices; one alone is unwrapped."""
-        named = self._named()
-        entries = [self.candidates[i] if named else i for i in decision]
-        return entries[0] if len(entries) == 1 else entries
+        names: Sequence[object] = self.candidates if self._named else range(len(self.candidates))
+        return names[decision[0]] if len(decision) == 1 else [names[i] for i in decision]
 
     def legal(self) -> str:
         """The words for what may be chosen: `candidates 0..2 (conv1, conv3, skip)`."""
@@ -83,6 +83,7 @@ class Forms:
             raise self._error(f"got {shown(value)}", place)
         return int(value)
 
+    @cached_property
     def _named(self) -> bool:
         names = set(self.candidates)
         distinct = len(names) == len(self.candidates)

@@ -22,6 +22,9 @@ class Progress(Protocol):
     def finished(self, trial: Trial) -> None:
         """A trial is finished."""
 
+    def running(self, count: int) -> None:
+        """So many trials are running."""
+
     def reported(self, values: Mapping[str, float]) -> None:
         """The running trial reports intermediate values."""
 
@@ -38,6 +41,9 @@ class Silent:
     def finished(self, trial: Trial) -> None:
         """Ignored."""
 
+    def running(self, count: int) -> None:
+        """Ignored."""
+
     def reported(self, values: Mapping[str, float]) -> None:
         """Ignored."""
 
@@ -52,21 +58,29 @@ class Bar:
 
     def __init__(self, total: int, before: list[Trial]) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as RichProgress
+        from rich.text import Text
+
+        class _Rate(ProgressColumn):
+            """Trials in an hour."""
+
+            def render(self, task: Task) -> Text:
+                return Text("" if task.speed is None else f"{task.speed * 3600:.3g}/h")
 
         self._progress = RichProgress(
             TextColumn("search"),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[state]}"),
+            _Rate(),
             TextColumn("left"),
             TimeRemainingColumn(),
             TextColumn("{task.fields[running]}", style="dim"),
             console=Console(stderr=True),
         )
         self._best: float | None = None
-        self._failed = 0
+        self._counts = {"running": 0, "failed": 0, "pruned": 0}
         self._task = self._progress.add_task("", total=total, state="", running="")
         for trial in before:
             self._count(trial)
@@ -84,18 +98,24 @@ class Bar:
         self._count(trial)
         self._progress.update(self._task, advance=1, state=self._state(), running="")
 
+    def running(self, count: int) -> None:
+        """Shows how many trials are running."""
+        self._counts["running"] = count
+        self._progress.update(self._task, state=self._state())
+
     def reported(self, values: Mapping[str, float]) -> None:
         """Shows what the running trial reports."""
         self._progress.update(self._task, running=" ".join(f"{name} {value:.4g}" for name, value in values.items()))
 
     def _count(self, trial: Trial) -> None:
-        self._failed += trial.status == "failed"
+        if trial.state in self._counts:
+            self._counts[trial.state] += 1
         if trial.score is not None and (self._best is None or trial.score > self._best):
             self._best = trial.score
 
     def _state(self) -> str:
-        best = "" if self._best is None else f"best {self._best:.4g}"
-        return f"{best}  failed {self._failed}" if self._failed else best
+        best = [] if self._best is None else [f"best {self._best:.4g}"]
+        return "  ".join(best + [f"{state} {count}" for state, count in self._counts.items() if count])
 
 
 def display(show: bool | None, total: int, before: list[Trial]) -> Progress:

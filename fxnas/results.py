@@ -2,67 +2,99 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from fxnas.architecture import Architecture
 from fxnas.errors import FxnasError, SearchSpaceError, shown
 from fxnas.space import SearchSpace
 
-Status = Literal["done", "reused", "failed"]
+State = Literal["waiting", "running", "done", "failed", "pruned"]
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One finished trial.
+    """One trial of a search.
 
     Attributes:
         number: its place in the search, from 0.
-        architecture: what was evaluated, in canonical form.
-        status: "done"; "reused" where the score is that of an earlier trial of the same architecture; or "failed".
-        score: higher is better, of several objectives the first; None if the trial failed.
+        architecture: what is evaluated, in canonical form.
+        state: "waiting", "running", "done", "failed", or "pruned" where a stopping rule ended it early.
+        score: higher is better, of several objectives the first; None unless the trial is done.
+        objectives: the score of each objective; empty where there is only one.
         metrics: everything that the evaluator returned by name.
+        reports: the intermediate values that the evaluator reported, in order.
+        source: the earlier trial of the same architecture whose outcome this is; None where it was evaluated itself.
+        attempts: how often its evaluation was begun.
         seconds: wall time of the evaluation.
+        seed: what every random decision of the trial follows from.
+        host: where it was evaluated.
+        pid: the process that evaluated it.
         error: what went wrong, in one line.
         traceback: where it went wrong.
-        objectives: the score of each objective; empty where there is only one.
     """
 
     number: int
     architecture: Architecture
-    status: Status
-    score: float | None
+    state: State
+    score: float | None = None
+    objectives: tuple[float, ...] = ()
     metrics: Mapping[str, float] = field(default_factory=dict)
+    reports: Sequence[Mapping[str, float]] = ()
+    source: int | None = None
+    attempts: int = 0
     seconds: float = 0.0
+    seed: int = 0
+    host: str | None = None
+    pid: int | None = None
     error: str | None = None
     traceback: str | None = None
-    objectives: tuple[float, ...] = ()
 
-    @property
-    def reward(self) -> float | tuple[float, ...] | None:
-        """What the strategy is told: all objectives where there are several, else the score."""
-        return self.objectives or self.score
-
-    def to_json(self) -> dict[str, object]:
-        """The trial as plain data."""
-        written: dict[str, object] = {
+    def to_json(self) -> dict[str, Any]:
+        """The trial as plain data; what isn't finite is null."""
+        return {
             "trial": self.number,
+            "state": self.state,
             "architecture": self.architecture.to_json(),
-            "status": self.status,
+            "source": self.source,
+            "attempts": self.attempts,
+            "seed": self.seed,
+            **self.outcome(),
+        }
+
+    def outcome(self) -> dict[str, Any]:
+        """What came out of the trial, as plain data: a part of `to_json`."""
+        return {
+            "state": self.state,
             "score": self.score,
-            "metrics": {name: value if math.isfinite(value) else None for name, value in self.metrics.items()},
+            "objectives": list(self.objectives),
+            "metrics": _finite(self.metrics),
+            "reports": [_finite(report) for report in self.reports],
             "seconds": round(self.seconds, 3),
+            "host": self.host,
+            "pid": self.pid,
             "error": self.error,
             "traceback": self.traceback,
         }
-        return written | {"objectives": list(self.objectives)} if self.objectives else written
+
+    @property
+    def finished(self) -> bool:
+        """Whether the trial is done, failed or pruned."""
+        return self.state not in ("waiting", "running")
+
+    @property
+    def reward(self) -> Any:
+        """What the strategy is told: all objectives where there are several, else the score; None unless done."""
+        return self.objectives or self.score
 
     @classmethod
     def from_json(cls, value: object, space: SearchSpace) -> Trial:
-        """The trial that `to_json` wrote.
+        """The trial that `to_json` wrote; further members are ignored.
 
         Raises:
             SearchSpaceError: the value isn't a trial.
@@ -70,30 +102,35 @@ class Trial:
         """
         if not isinstance(value, Mapping):
             raise SearchSpaceError(f"a trial is a JSON object, got {shown(value)}")
-        missing = [name for name in ("trial", "architecture", "status") if name not in value]
+        missing = [name for name in ("trial", "architecture", "state") if name not in value]
         if missing:
-            raise SearchSpaceError(f"a trial has a number, an architecture and a status: {missing[0]!r} is missing")
+            raise SearchSpaceError(f"a trial has a number, an architecture and a state: {missing[0]!r} is missing")
         if not isinstance(value["architecture"], Mapping):  # a string would be taken for the name of a file
             raise SearchSpaceError(f"an architecture is a JSON object, got {shown(value['architecture'])}")
-        if value["status"] not in get_args(Status):
-            raise SearchSpaceError(f"status {shown(value['status'])} is unknown: it is one of {get_args(Status)}")
-        score = _number(value, "score")
-        if (score is None) != (value["status"] == "failed"):
-            raise SearchSpaceError(f"a trial has a score unless it failed, got {shown(score)}")
-        metrics = value.get("metrics") or {}
-        if not isinstance(metrics, Mapping):
-            raise SearchSpaceError(f"metrics are numbers by name, got {shown(metrics)}")
-        objectives = _numbers(value, "objectives")
+        if value["state"] not in get_args(State):
+            raise SearchSpaceError(f"state {shown(value['state'])} is unknown: it is one of {get_args(State)}")
+        score = _number(value.get("score"), "score")
+        if (score is None) == (value["state"] == "done"):
+            raise SearchSpaceError(f"a trial has a score where it is done, got {shown(score)} ({value['state']})")
+        reports = value.get("reports") or []
+        if not isinstance(reports, list):
+            raise SearchSpaceError(f"reports are a list, got {shown(reports)}")
         return cls(
-            number=value["trial"],
+            number=_integer(value, "trial") or 0,
             architecture=space.canonical(Architecture.from_json(value["architecture"], space)),
-            status=value["status"],
+            state=value["state"],
             score=score,
-            metrics={name: math.nan if metrics[name] is None else _number(metrics, name) or 0.0 for name in metrics},
-            seconds=_number(value, "seconds") or 0.0,
+            objectives=_objectives(value.get("objectives") or []),
+            metrics=_numbers(value.get("metrics") or {}, "metrics"),
+            reports=[_numbers(report, "a report") for report in reports],
+            source=_integer(value, "source"),
+            attempts=_integer(value, "attempts") or 0,
+            seconds=_number(value.get("seconds"), "seconds") or 0.0,
+            seed=_integer(value, "seed") or 0,
+            host=_text(value, "host"),
+            pid=_integer(value, "pid"),
             error=_text(value, "error"),
             traceback=_text(value, "traceback"),
-            objectives=objectives,
         )
 
 
@@ -102,7 +139,7 @@ class SearchResult:
     """The outcome of a search.
 
     Attributes:
-        trials: all finished trials, in order.
+        trials: all finished trials, in the order of their numbers.
         interrupted: whether the search was stopped from outside before it was done.
     """
 
@@ -111,7 +148,7 @@ class SearchResult:
 
     @property
     def best(self) -> Trial:
-        """The trial with the highest score, the first of equals.
+        """The trial with the highest score, the first of equals; of several objectives see `front` too.
 
         Raises:
             FxnasError: no trial has a score.
@@ -127,6 +164,22 @@ class SearchResult:
         """The architecture of the best trial."""
         return self.best.architecture
 
+    @property
+    def front(self) -> list[Trial]:
+        """The trials of different architectures that no other trial beats in every objective, in order."""
+        scored = [(trial.objectives or (trial.score,), trial) for trial in self.trials if trial.score is not None]
+        best = [trial for score, trial in scored if not any(_dominates(other, score) for other, _ in scored)]
+        return list({trial.architecture: trial for trial in reversed(best)}.values())[::-1]
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 (hexadecimal) of what was found: all but where, when and how long each trial ran."""
+        left_out = {"attempts", "seconds", "host", "pid", "traceback"}
+        found = [
+            {name: part for name, part in trial.to_json().items() if name not in left_out} for trial in self.trials
+        ]
+        return hashlib.sha256(json.dumps(found, sort_keys=True, allow_nan=False).encode()).hexdigest()
+
     def top(self, n: int) -> list[Trial]:
         """The best `n` trials of different architectures, best first."""
         scored = [(trial.score, trial) for trial in self.trials if trial.score is not None]
@@ -137,14 +190,34 @@ class SearchResult:
         return list(distinct.values())[:n]
 
     def __str__(self) -> str:
-        failed = sum(trial.status == "failed" for trial in self.trials)
+        counts = {state: sum(trial.state == state for trial in self.trials) for state in ("failed", "pruned")}
+        told = "".join(f", {count} {state}" for state, count in counts.items() if count)
         found = self.top(1)
         best = f", best {found[0].score:.6g} in trial {found[0].number}" if found else ""
-        return f"{len(self.trials)} trials{f', {failed} failed' if failed else ''}{best}"
+        return f"{len(self.trials)} trials{told}{best}"
 
 
-def _number(value: Mapping[str, object], name: str) -> float | None:
-    number = value.get(name)
+def _dominates(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    return one != other and all(a >= b for a, b in zip(one, other, strict=True))
+
+
+def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: value if math.isfinite(value) else None for name, value in values.items()}
+
+
+def _objectives(values: object) -> tuple[float, ...]:
+    if not isinstance(values, list) or None in values:
+        raise SearchSpaceError(f"objectives are a list of numbers, got {shown(values)}")
+    return tuple(_number(value, "objective") or 0.0 for value in values)
+
+
+def _numbers(values: object, what: str) -> dict[str, float]:
+    if not isinstance(values, Mapping):
+        raise SearchSpaceError(f"{what} are numbers by name, got {shown(values)}")
+    return {name: math.nan if value is None else _number(value, name) or 0.0 for name, value in values.items()}
+
+
+def _number(number: object, name: str) -> float | None:
     if number is None:
         return None
     if isinstance(number, bool) or not isinstance(number, int | float) or not abs(number) <= sys.float_info.max:
@@ -152,14 +225,11 @@ def _number(value: Mapping[str, object], name: str) -> float | None:
     return float(number)
 
 
-def _numbers(value: Mapping[str, object], name: str) -> tuple[float, ...]:
-    listed = value.get(name) or []
-    if not isinstance(listed, Sequence) or isinstance(listed, str):
-        raise SearchSpaceError(f"{name!r} is a list of numbers, got {shown(listed)}")
-    numbers = [_number({name: each}, name) for each in listed]
-    if None in numbers:
-        raise SearchSpaceError(f"{name!r} is a list of finite numbers, got {shown(listed)}")
-    return tuple(number for number in numbers if number is not None)
+def _integer(value: Mapping[str, object], name: str) -> int | None:
+    number = value.get(name)
+    if number is not None and (isinstance(number, bool) or not isinstance(number, int)):
+        raise SearchSpaceError(f"{name!r} is an integer, got {shown(number)}")
+    return number
 
 
 def _text(value: Mapping[str, object], name: str) -> str | None:

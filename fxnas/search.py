@@ -1,22 +1,28 @@
-"""The search loop: ask for an architecture, evaluate it, record it, tell the strategy."""
+"""The search: ask for an architecture, evaluate it, record it, tell the strategy."""
 
 from __future__ import annotations
 
-import time
-import traceback
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from fxnas.architecture import Architecture
 from fxnas.errors import FxnasError, SearchSpaceError, shown
-from fxnas.evaluators.base import Evaluator, Report, Score, evaluation, objectives_of, score_and_metrics
-from fxnas.journal import Journal
-from fxnas.progress import Progress, display
+from fxnas.evaluators.base import Evaluator
+from fxnas.progress import display
+from fxnas.recipe import Recipe
 from fxnas.results import SearchResult, Trial
+from fxnas.running.in_process import InProcess
+from fxnas.running.interrupts import Interrupts
+from fxnas.running.ledger import Ledger
+from fxnas.running.loop import Loop, Submit
+from fxnas.running.source import Given, Made, given, made
+from fxnas.running.task import Outcome, Task, run
 from fxnas.space import SearchSpace
+from fxnas.stopping import StoppingRule
 from fxnas.strategies.base import Strategy
+from fxnas.study import Study
 
 __all__ = ["SearchResult", "Trial", "search"]
 
@@ -24,10 +30,16 @@ __all__ = ["SearchResult", "Trial", "search"]
 def search(
     graph: Any,
     strategy: Strategy,
-    evaluator: Evaluator | Callable[..., Score],
+    evaluator: Evaluator | Callable[..., Any] | Recipe | str,
     *,
     trials: int,
-    journal: str | Path | None = None,
+    workers: int = 0,
+    study: str | Path | Study | None = None,
+    engine: Executor | None = None,
+    in_flight: int | None = None,
+    timeout: float | None = None,
+    retries: int = 1,
+    stopping: StoppingRule | None = None,
     reuse: bool = True,
     max_consecutive_failures: int = 5,
     progress: bool | None = None,
@@ -35,19 +47,37 @@ def search(
 ) -> SearchResult:
     """Searches for the architecture with the highest score.
 
-    Each trial asks the strategy for an architecture, evaluates it, writes the outcome to the journal, and tells the
-    strategy. A trial that fails is recorded, and the search goes on. Ctrl-C ends the search with what it has so far.
+    Each trial asks the strategy for an architecture, evaluates it, records the outcome in the study, and tells the
+    strategy. Whatever a trial dies of is recorded as its outcome, and the search goes on. Ctrl-C ends the search when
+    the running trials have ended, a second one ends it at once; unfinished trials are run by the next search of the
+    same study.
+
+    Trial k is proposed when the strategy was told of the trials 0..k-in_flight, in the order of their numbers. So the
+    trials are the same at any number of workers, however long each takes, and however often the search was stopped, if
+    `in_flight` is the same and the evaluator is a function of the architecture and the trial's seed.
 
     Args:
-        graph: a ChoiceGraph, or a bare SearchSpace where the evaluator needs no model.
+        graph: a ChoiceGraph, or a bare SearchSpace where the evaluator needs no model. With workers: a bare
+            SearchSpace, or a function at the top level of a module that makes the graph, or its name
+            `path/to/file.py:function`, or a `fxnas.recipe.Recipe`. Each process makes its own graph; only an
+            architecture and a seed travel.
         strategy: what proposes; made for this space.
         evaluator: an `Evaluator`, or a function of (graph, architecture, report), (graph, architecture) or
-            (architecture) that returns the score, several metrics among them "score", or one score for each of several
-            objectives, for strategies that take them (`Nsga2`).
-        trials: how many trials the search has in all, those of the journal included; fewer where the strategy is done.
-        journal: a file to record the trials in. If it exists, the search goes on where that one stopped: the strategy
-            sees and is told each recorded trial again, and nothing recorded is evaluated again.
-        reuse: give an architecture that was evaluated before its earlier score, without evaluating it again.
+            (architecture) that returns the score, or several metrics among them "score". With workers: such a function
+            at the top level of a module, a function without arguments that makes an evaluator, or the name of either or
+            of an evaluator.
+        trials: how many trials the search has in all, those of the study included.
+        workers: how many trials run at a time, each in a process of its own; 0: one after another in this process.
+        study: a file (or `sqlite:///path`) to record the trials in. If it exists, the search goes on where that one
+            stopped, and nothing recorded is evaluated again; several searches may share it. None: in memory.
+        engine: runs the trials, in place of fxnas's own processes; `workers` tells how many at a time.
+        in_flight: how many trials may be proposed and not yet told; by default as many as workers. Larger, workers wait
+            less for each other; smaller, the strategy knows more.
+        timeout: seconds that a trial may take; then its worker is killed, and the trial is failed. Needs workers.
+        retries: how many further attempts a trial gets, after a pause, where not the evaluator failed but what is
+            around it: its process was killed, or a connection broke.
+        stopping: ends trials early by what they report.
+        reuse: give an architecture that was evaluated before its earlier outcome, without evaluating it again.
         max_consecutive_failures: so many failed trials one after another end the search with an error.
         progress: show a progress bar; by default where standard error is a terminal.
         callbacks: called with each new trial when it is finished.
@@ -56,115 +86,120 @@ def search(
         The trials and the best of them.
 
     Raises:
-        SearchSpaceError: the strategy or the journal belongs to another space, or the journal to another strategy.
-        FxnasError: too many trials failed in a row, or an argument can't be used.
+        SearchSpaceError: the strategy or the study belongs to another space, or the study to another strategy.
+        FxnasError: too many trials failed in a row, the study can't be used, or an argument can't be used.
     """
-    space = _space_of(graph, strategy)
-    _check_positive(trials=trials, max_consecutive_failures=max_consecutive_failures)
-    evaluate = evaluation(evaluator)
+    _check_strategy(strategy)
+    _check_counts(trials=(trials, 1), workers=(workers, 0), retries=(retries, 0))
+    _check_counts(max_consecutive_failures=(max_consecutive_failures, 1), in_flight=(in_flight or 1, 1))
+    _check_timeout(timeout, workers, engine)
+    source = _source(graph, evaluator, strategy, alone=workers == 0)
     with ExitStack() as stack:
-        record = stack.enter_context(Journal(journal, space, strategy.settings)) if journal is not None else None
-        finished = _replay(record, strategy) if record is not None else []
-        bar = stack.enter_context(display(progress, trials, finished))
-        scored: dict[Architecture, Trial] = {}
-        for trial in finished:
-            _remember(trial, scored)
-        failures: list[Trial] = []
-        try:
-            for number in range(len(finished), trials):
-                if strategy.done:
-                    break
-                architecture = space.canonical(strategy.ask())
-                known = scored.get(architecture) if reuse else None
-                trial = _reused(known, number) if known else _run(evaluate, graph, architecture, strategy, number, bar)
-                finished.append(trial)
-                _remember(trial, scored)
-                if record is not None:
-                    record.append(trial)
-                strategy.tell(architecture, trial.reward)
-                bar.finished(trial)
-                for callback in callbacks:
-                    callback(trial)
-                failures = [*failures, trial] if trial.status == "failed" else []
-                if len(failures) == max_consecutive_failures:
-                    raise _hopeless(failures)
-        except KeyboardInterrupt:
-            return SearchResult(finished, interrupted=True)
-    return SearchResult(finished)
-
-
-def _space_of(graph: Any, strategy: Strategy) -> SearchSpace:
-    space = graph if isinstance(graph, SearchSpace) else getattr(graph, "space", None)
-    if not isinstance(space, SearchSpace):
-        raise SearchSpaceError(
-            f"search takes a ChoiceGraph or a SearchSpace, got a {type(graph).__name__}; "
-            "a model becomes a graph by fxnas.trace(model, example_inputs)"
+        record = stack.enter_context(_opened(study))
+        record.begin(strategy.space, strategy.settings)
+        ledger = Ledger(record, strategy, total=trials, in_flight=in_flight or max(1, workers), reuse=reuse)
+        with record.writing():
+            record.release_orphans()
+            ledger.sync()
+        ledger.failures = []  # what an earlier run met may be mended
+        bar = stack.enter_context(display(progress, trials, ledger.finished))
+        interrupts = stack.enter_context(Interrupts())
+        loop = Loop(
+            record,
+            ledger,
+            stack.enter_context(_engine(engine, workers, source, timeout)),
+            _submitting(source, ledger, stopping, bar.reported),
+            capacity=max(1, workers),
+            retries=retries,
+            timeout=timeout,
+            max_failures=max_consecutive_failures,
+            progress=bar,
+            callbacks=list(callbacks),
+            interrupts=interrupts,
         )
-    if not isinstance(strategy, Strategy):
-        raise SearchSpaceError(f"a strategy is a fxnas.strategies.Strategy, got {shown(strategy)}")
-    if strategy.space != space:
+        try:
+            loop.run()
+        except KeyboardInterrupt:
+            return SearchResult(ledger.finished, interrupted=True)
+        finally:
+            ledger.tell_all()
+        return SearchResult(ledger.finished, interrupted=interrupts.asked and not ledger.complete)
+
+
+def _source(graph: Any, evaluator: Any, strategy: Strategy, *, alone: bool) -> Given | Made:
+    source = given(graph, evaluator) if alone else made(graph, evaluator, strategy.space)
+    space = source.given.space if isinstance(source, Given) else source.graph
+    if isinstance(space, SearchSpace) and strategy.space != space:
         raise SearchSpaceError(
             f"the strategy was made for another space ({len(strategy.space)} choices, this one has {len(space)}): "
             f"make it with {type(strategy).__name__}(graph.space)"
         )
-    return space
+    return source
 
 
-def _check_positive(**values: int) -> None:
-    for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise FxnasError(f"{name} is a whole number above 0, got {shown(value)}")
+def _submitting(
+    source: Given | Made, ledger: Ledger, stopping: StoppingRule | None, listener: Callable[[Any], None]
+) -> Submit:
+    """How a trial is handed to the engine."""
+
+    def submit(engine: Executor, trial: Trial) -> Future[Outcome]:
+        limits = None if stopping is None else ledger.limits(trial.number, stopping)
+        if isinstance(source, Given):
+            return engine.submit(run, source, Task(trial.number, trial.seed, trial.architecture, limits), listener)
+        from fxnas.running.worker import evaluate
+
+        return engine.submit(evaluate, source, Task(trial.number, trial.seed, trial.architecture.to_json(), limits))
+
+    return submit
 
 
-def _replay(journal: Journal, strategy: Strategy) -> list[Trial]:
-    """Takes the strategy to where the recorded search stopped."""
-    if journal.trials and strategy.asked:
-        raise SearchSpaceError(
-            f"journal {journal.path} holds {len(journal.trials)} trials, and going on with them needs a new strategy: "
-            f"this one has already been asked {strategy.asked} times"
-        )
-    for trial in journal.trials:
-        strategy.replay(trial.architecture)
-        strategy.tell(trial.architecture, trial.reward)
-    return list(journal.trials)
+@contextmanager
+def _opened(study: str | Path | Study | None) -> Iterator[Study]:
+    """The study; one that was handed over stays open."""
+    if isinstance(study, Study):
+        yield study
+        return
+    with Study(study) as own:
+        yield own
 
 
-def _remember(trial: Trial, scored: dict[Architecture, Trial]) -> None:
-    """Keeps a score for the next trial of the same architecture; a failed one may succeed at a second attempt."""
-    if trial.status == "done":
-        scored.setdefault(trial.architecture, trial)
+@contextmanager
+def _engine(engine: Executor | None, workers: int, source: Given | Made, timeout: float | None) -> Iterator[Executor]:
+    """The executor; one that was handed over goes on after the search."""
+    if engine is not None:
+        yield engine
+        return
+    if isinstance(source, Given):
+        yield InProcess()
+        return
+    from fxnas.running.processes import Processes
 
-
-def _reused(known: Trial, number: int) -> Trial:
-    return Trial(number, known.architecture, "reused", known.score, known.metrics, objectives=known.objectives)
-
-
-def _run(
-    evaluate: Callable[[Any, Architecture, Report], Score],
-    graph: Any,
-    architecture: Architecture,
-    strategy: Strategy,
-    number: int,
-    bar: Progress,
-) -> Trial:
-    start = time.perf_counter()
-    report = Report.of(strategy.seed, number, bar.reported)
+    own = Processes(workers, source, timeout=timeout)
     try:
-        result = evaluate(graph, architecture, report)
-        score, metrics = score_and_metrics(result)
-    except Exception as error:  # whatever goes wrong in a trial is the trial's result
-        seconds = time.perf_counter() - start
-        summary = f"{type(error).__name__}: {error}".strip().splitlines()[0]
-        return Trial(
-            number, architecture, "failed", None, {}, seconds, summary, "".join(traceback.format_exception(error))
+        yield own
+    finally:
+        own.shutdown(cancel_futures=True)
+
+
+def _check_strategy(strategy: object) -> None:
+    if not isinstance(strategy, Strategy):
+        raise SearchSpaceError(f"a strategy is a fxnas.strategies.Strategy, got {shown(strategy)}")
+
+
+def _check_counts(**values: tuple[int, int]) -> None:
+    for name, (value, least) in values.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise FxnasError(f"{name} is a whole number from {least}, got {shown(value)}")
+
+
+def _check_timeout(timeout: object, workers: int, engine: object) -> None:
+    if engine is not None and not (isinstance(engine, Executor) and workers):
+        raise FxnasError(
+            f"an engine is a concurrent.futures.Executor, and needs workers=1 or more, got {shown(engine)}"
         )
-    seconds = time.perf_counter() - start
-    return Trial(number, architecture, "done", score, metrics, seconds, objectives=objectives_of(result))
-
-
-def _hopeless(failures: list[Trial]) -> FxnasError:
-    first = failures[0]
-    return FxnasError(
-        f"the search stopped: {len(failures)} trials failed one after another. "
-        f"The first of them, trial {first.number}:\n{first.traceback}"
-    )
+    if timeout is None:
+        return
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout > 0:
+        raise FxnasError(f"timeout is a number of seconds, got {shown(timeout)}")
+    if not workers or engine is not None:
+        raise FxnasError("a time-out needs a process that can be killed: give workers=1 or more, and no engine")

@@ -62,7 +62,7 @@ def mode(w: Writer) -> None:
     form = w.rng.choice(
         (
             "if self.training:\n    x = x * 1.5",
-            "if self.training:\n    x = x + 0.1 * torch.randn_like(x)",
+            *(("if self.training:\n    x = x + 0.1 * torch.randn_like(x)",) if w.loud else ()),
             "if self.training:\n    x = x + 1\nelse:\n    x = x - x.mean()",
             "x = x * (2.0 if self.training else 0.5)",
         )

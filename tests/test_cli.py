@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import sys
 import time
@@ -151,13 +152,23 @@ class TestSearch:
         assert json.loads((tmp_path / "best.json").read_text()) == {"op": "deep", "skip": 0}
         assert "30 trials, best 3 in trial" in done.out
 
-    def test_json_and_a_journal_to_go_on_from(self, cli: Cli) -> None:
-        arguments = ("search", "net.py:Net", *INPUT, "-e", "net.py:score", "-s", "random", "-j", "j", "--json")
+    def test_json_and_a_study_to_go_on_with(self, cli: Cli) -> None:
+        arguments = ("search", "net.py:Net", *INPUT, "-e", "net.py:score", "-s", "random", "--study", "s", "--json")
         first = cli(*arguments, "-n", "5").json
         whole = cli(*arguments, "-n", "12").json
         assert [len(first["trials"]), len(whole["trials"])] == [5, 12]
         assert whole["trials"][:5] == first["trials"]
         assert whole["best"]["score"] == max(trial["score"] for trial in whole["trials"])
+
+    def test_workers_make_their_own_model(self, cli: Cli) -> None:
+        arguments = ("search", "net.py:Net", *INPUT, "-e", "score", "-s", "random", "-n", "6", "--json")
+        alone = cli(*arguments, "--in-flight", "2").json["trials"]
+        done = cli(*arguments, "--workers", "2", "--timeout", "60")
+        assert done.code == 0, done.err
+        assert [(t["architecture"], t["score"]) for t in done.json["trials"]] == [
+            (t["architecture"], t["score"]) for t in alone
+        ]
+        assert not {t["pid"] for t in done.json["trials"]} & {t["pid"] for t in alone if t["source"] is None}
 
     def test_a_space_without_a_model(self, cli: Cli) -> None:
         cli("space", "net.py:Net", "-o", "space.json")
@@ -167,6 +178,54 @@ class TestSearch:
         done = cli("search", "net.py:Net", *INPUT, "-e", "fails", "-n", "3")
         assert done.code == 1
         assert "none of 3 trials has a score; the first: RuntimeError: cannot train" in done.err
+
+
+class TestStudy:
+    @pytest.fixture
+    def study(self, cli: Cli) -> str:
+        cli("space", "net.py:Net", "-o", "space.json")
+        assert (
+            cli("search", "space.json", "-e", "net.py:score", "-n", "6", "--study", "runs.db", "-s", "random").code == 0
+        )
+        return "runs.db"
+
+    def test_ls_lists_studies_and_what_is_wrong_with_others(self, cli: Cli, study: str, tmp_path: Path) -> None:
+        (tmp_path / "text.db").write_text("no database at all" * 99)
+        first, second = cli("study", "ls", "--json").json
+        assert (first["study"], first["strategy"], first["trials"]) == (study, "RandomSearch", {"done": 6})
+        assert "no study" in second["problem"]
+        assert "6 done" in cli("study", "ls", study).out
+
+    def test_show(self, cli: Cli, study: str) -> None:
+        shown = cli("study", "show", study, "--json").json
+        assert [trial["trial"] for trial in shown["trials"]] == list(range(6))
+        assert shown["strategy"] == {"name": "RandomSearch", "seed": 0}
+        assert "op=" in cli("study", "show", study).out
+
+    def test_best(self, cli: Cli, study: str, tmp_path: Path) -> None:
+        trials = cli("study", "show", study, "--json").json["trials"]
+        best = cli("study", "best", study, "-n", "9", "-o", "best.json", "--json").json
+        assert [trial["score"] for trial in best] == sorted({trial["score"] for trial in trials}, reverse=True)
+        assert json.loads((tmp_path / "best.json").read_text()) == best[0]["architecture"]
+        assert "best.json" in cli("study", "best", study, "-o", "best.json").out
+
+    def test_export(self, cli: Cli, study: str, tmp_path: Path) -> None:
+        trials = cli("study", "show", study, "--json").json["trials"]
+        assert "6 trials written to t.jsonl" in cli("study", "export", study, "-o", "t.jsonl").out
+        assert [json.loads(line) for line in (tmp_path / "t.jsonl").read_text().splitlines()] == trials
+        table = list(csv.DictReader(cli("study", "export", study, "-f", "csv").out.splitlines()))
+        assert [row["choice.op"] for row in table] == [trial["architecture"]["op"] for trial in trials]
+        assert [float(row["score"]) for row in table] == [trial["score"] for trial in trials]
+
+    def test_what_is_missing_is_told(self, cli: Cli) -> None:
+        for command in ("show", "best", "export"):
+            done = cli("study", command, "none.db")
+            assert done.code == 1
+            assert "study none.db does not exist" in done.err
+
+    @pytest.mark.parametrize("command", ["ls", "show", "best", "export"])
+    def test_has_examples(self, cli: Cli, command: str) -> None:
+        assert f"fxnas study {command}" in cli("study", command, "--help").out.partition("For example:")[2]
 
 
 class TestExport:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fxnas.cli import console, demo, doctor, export, search, space, trace, verify
+from fxnas.cli import console, demo, doctor, export, search, space, study, trace, verify
 
 app = typer.Typer(
     name="fxnas",
@@ -23,6 +23,7 @@ app = typer.Typer(
 
 for command in (trace.trace, space.space, search.search, export.export, verify.verify, doctor.doctor, demo.demo):
     app.command()(command)
+app.add_typer(study.app, name="study")
 
 
 @app.callback()

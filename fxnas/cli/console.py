@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import typer
@@ -48,6 +48,11 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title:
     for row in rows:
         table.add_row(*(Text(str(cell)) for cell in row))
     out.print(table)
+
+
+def one_line(architecture: Mapping[str, object]) -> str:
+    """An architecture's JSON in one line of a table."""
+    return ", ".join(f"{key}={decision}" for key, decision in architecture.items())
 
 
 def version(wanted: bool) -> None:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fxnas.cli import console
-from fxnas.cli.load import load_object, load_traced
+from fxnas.cli.load import make_graph
 from fxnas.cli.options import FixedBatch, Inputs, Json
+from fxnas.named import full_name
+from fxnas.recipe import Recipe
 from fxnas.space import SearchSpace
 from fxnas.strategies import RandomSearch, RegularizedEvolution, Strategy
 
@@ -43,13 +45,23 @@ def search(
             show_default=False,
         ),
     ],
-    trials: Annotated[int, typer.Option("--trials", "-n", min=1, help="Trials in all, the journal's included.")] = 20,
+    trials: Annotated[int, typer.Option("--trials", "-n", min=1, help="Trials in all, the study's included.")] = 20,
     strategy: Annotated[StrategyName, typer.Option("--strategy", "-s", help="What proposes.")] = StrategyName.evolution,
     population: Annotated[int, typer.Option(min=1, help="Members of the population (evolution).")] = 20,
     sample_size: Annotated[int, typer.Option(min=1, help="Members of a tournament (evolution).")] = 5,
     seed: Annotated[int, typer.Option(help="The same seed gives the same search.")] = 0,
-    journal: Annotated[
-        Path | None, typer.Option("--journal", "-j", help="Record trials here, and go on from it.", show_default=False)
+    study: Annotated[
+        Path | None, typer.Option("--study", "-d", help="Record trials here, and go on from it.", show_default=False)
+    ] = None,
+    workers: Annotated[int, typer.Option(min=0, help="Trials at a time, each in a process; 0: in this one.")] = 0,
+    in_flight: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Trials proposed and not yet told; by default as many as workers.", show_default=False
+        ),
+    ] = None,
+    timeout: Annotated[
+        float | None, typer.Option(help="Seconds that a trial may take; needs workers.", show_default=False)
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the best architecture here.", show_default=False)
@@ -62,35 +74,42 @@ def search(
 
     For example:
 
-      fxnas search net.py:Net -i 1x1x28x28 --evaluator net.py:score -n 50 -j search.jsonl -o best.json
+      fxnas search net.py:Net -i 1x1x28x28 --evaluator net.py:score -n 50 --study search.db -o best.json
 
       fxnas search space.json --evaluator table.py:lookup --strategy random --trials 200
+
+      fxnas search net.py:Net -i 1x1x28x28 -e score -n 200 --workers 4 --timeout 600 --study search.db
     """
     from fxnas.search import search as run
 
-    target: Any = _target(model, inputs, fixed_batch)
-    space = target if isinstance(target, SearchSpace) else target.space
-    scored_by = load_object(evaluator, what="evaluator", beside=model)
+    graph: Any = _graph(model, inputs, fixed_batch)
+    space = graph if isinstance(graph, SearchSpace) else graph.space
+    in_workers = workers and not isinstance(graph, SearchSpace)
     result = run(
-        target,
+        Recipe("fxnas.cli.load:make_graph", (model, inputs, fixed_batch)) if in_workers else graph,
         _strategy(strategy, space, seed, population, sample_size),
-        scored_by,
+        full_name(evaluator, model),
         trials=trials,
-        journal=journal,
+        workers=workers,
+        study=study,
+        in_flight=in_flight,
+        timeout=timeout,
         progress=False if json else None,
     )
-    if result.top(1) and output is not None:
-        result.best_architecture.save(output)
+    best = result.top(1)
+    if best and output is not None:
+        best[0].architecture.save(output)
     _show(result, output, json)
     if result.interrupted:
         raise typer.Exit(130)
-    _ = result.best  # every trial failed: an error, told in one line
+    if not best:
+        _ = result.best  # every trial failed: an error, told in one line
 
 
-def _target(model: str, inputs: list[str] | None, fixed_batch: bool) -> Any:
+def _graph(model: str, inputs: list[str] | None, fixed_batch: bool) -> Any:
     if model.endswith(".json"):
         return SearchSpace.load(model)
-    return load_traced(model, inputs, fixed_batch=fixed_batch)[1]
+    return make_graph(model, inputs, fixed_batch)
 
 
 def _strategy(name: StrategyName, space: SearchSpace, seed: int, population: int, sample_size: int) -> Strategy:
@@ -110,9 +129,7 @@ def _show(result: SearchResult, output: Path | None, json: bool) -> None:
             }
         )
         return
-    rows = [
-        (t.number, f"{t.score:.6g}", ", ".join(f"{k}={v}" for k, v in t.architecture.to_json().items())) for t in best
-    ]
+    rows = [(t.number, f"{t.score:.6g}", console.one_line(t.architecture.to_json())) for t in best]
     console.print_table(("trial", "score", "architecture"), rows, title=str(result))
     if output is not None and best:
         console.print_text(f"best architecture written to {output}")

@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from fxnas.evaluators.base import Evaluator as Evaluator
     from fxnas.evaluators.base import Report as Report
     from fxnas.evaluators.base import Score as Score
+    from fxnas.evaluators.base import TrialPruned as TrialPruned
     from fxnas.evaluators.batches import TensorBatches as TensorBatches
     from fxnas.evaluators.train import TrainAndScore as TrainAndScore
     from fxnas.evaluators.train import accuracy as accuracy
@@ -20,6 +21,7 @@ _DEFINED_IN = {
     "Score": "fxnas.evaluators.base",
     "TensorBatches": "fxnas.evaluators.batches",
     "TrainAndScore": "fxnas.evaluators.train",
+    "TrialPruned": "fxnas.evaluators.base",
     "accuracy": "fxnas.evaluators.train",
     "fit": "fxnas.evaluators.train",
     "measure": "fxnas.evaluators.train",

@@ -14,29 +14,59 @@ from fxnas.errors import FxnasError, shown
 Score = float | Mapping[str, float] | Sequence[float]
 
 
+class TrialPruned(Exception):
+    """Ends a trial early, from inside a report; let it pass."""
+
+
+class Verdict(Protocol):
+    """Decides whether a trial goes on; `fxnas.stopping.Limits` is one."""
+
+    def verdict(self, report: Mapping[str, float]) -> str | None:
+        """Why the trial ends at this report, or None if it goes on."""
+
+
 class Report:
     """Which trial this is, and where it reports what it sees on the way.
 
     Attributes:
         number: the number of the trial in its search, from 0.
         seed: what every random decision of the trial follows from; a function of the search's seed and the number.
+        values: what was reported, in order.
     """
 
-    def __init__(self, number: int, seed: int, listener: Callable[[Mapping[str, float]], None] | None = None) -> None:
+    def __init__(
+        self,
+        number: int,
+        seed: int,
+        listener: Callable[[Mapping[str, float]], None] | None = None,
+        limits: Verdict | None = None,
+    ) -> None:
         self.number = number
         self.seed = seed
+        self.values: list[dict[str, float]] = []
         self._listener = listener
-
-    @classmethod
-    def of(cls, search_seed: int, number: int, listener: Callable[[Mapping[str, float]], None] | None = None) -> Report:
-        """The report of trial `number` of a search with the seed `search_seed`."""
-        digest = hashlib.sha256(f"{search_seed}/{number}".encode()).digest()
-        return cls(number, int.from_bytes(digest[:4], "big"), listener)
+        self._limits = limits
 
     def __call__(self, **values: float) -> None:
-        """Shows intermediate values, `report(epoch=3, loss=0.2)`, in the progress of the search."""
+        """Records intermediate values, `report(epoch=3, loss=0.2)`, and shows them in the progress of the search.
+
+        Raises:
+            TrialPruned: the search's stopping rule ends the trial here.
+            FxnasError: a value isn't a number.
+        """
+        numbers = {name: _number(name, value) for name, value in values.items()}
+        self.values.append(numbers)
         if self._listener is not None:
-            self._listener(values)
+            self._listener(numbers)
+        reason = self._limits.verdict(numbers) if self._limits is not None else None
+        if reason is not None:
+            raise TrialPruned(reason)
+
+
+def seed_of(search_seed: int, number: int) -> int:
+    """The seed of trial `number` in a search with the seed `search_seed`: 32 bits."""
+    digest = hashlib.sha256(f"{search_seed}/{number}".encode()).digest()
+    return int.from_bytes(digest[:4], "big")
 
 
 class Evaluator(Protocol):
@@ -48,7 +78,8 @@ class Evaluator(Protocol):
         Args:
             graph: what was given to `fxnas.search`: the ChoiceGraph, or a bare SearchSpace.
             architecture: what to evaluate, in canonical form.
-            report: number and seed of the trial; call it with intermediate values.
+            report: number and seed of the trial; call it with intermediate values. Python, NumPy and torch are
+                seeded with the trial's seed where they were imported before.
 
         Returns:
             The score, higher is better; several metrics by name, among them "score" (one metric alone is the score); or
@@ -108,7 +139,7 @@ def score_and_metrics(result: Score) -> tuple[float, dict[str, float]]:
         return several[0], {}
     if not isinstance(result, Mapping):
         return _finite("score", result), {}
-    metrics = {str(name): float(value) for name, value in result.items()}
+    metrics = {str(name): _number(str(name), value) for name, value in result.items()}
     if "score" not in metrics and len(metrics) != 1:
         names = ", ".join(metrics) or "nothing"
         raise FxnasError(f'the evaluator returned {names}: one of several metrics must be called "score"')
@@ -130,8 +161,15 @@ def objectives_of(result: Score) -> tuple[float, ...]:
 def _finite(name: str, value: Any) -> float:
     try:
         number = float(value)
-    except (TypeError, ValueError) as error:
-        raise FxnasError(f"the evaluator returned {shown(value)}; a score is a number") from error
+    except (TypeError, ValueError, OverflowError) as error:
+        raise FxnasError(f"the evaluator returned {name} = {shown(value)}; a score is a number") from error
     if not math.isfinite(number):
         raise FxnasError(f"the evaluator returned {name} = {number}; a score is finite")
     return number
+
+
+def _number(name: str, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise FxnasError(f"the evaluator returned {name} = {shown(value)}; a {name} is a number") from error

@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-
-import numpy as np
-import torch
+from contextlib import ExitStack, contextmanager
+from typing import Any
 
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Seeds Python, NumPy and torch (every CUDA device too) for a block, and restores their states after it.
 
+    NumPy and torch are left alone where the process hasn't imported them.
+
     Args:
         seed: 0 to 2³² - 1, NumPy's range.
     """
-    python, numpy = random.getstate(), np.random.get_state()
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
-    with torch.random.fork_rng(devices):
+    with ExitStack() as stack:
+        stack.callback(random.setstate, random.getstate())
         random.seed(seed)
-        np.random.seed(seed)
-        torch.manual_seed(seed)
-        try:
-            yield
-        finally:
-            random.setstate(python)
-            np.random.set_state(numpy)
+        if (numpy := sys.modules.get("numpy")) is not None:
+            stack.callback(numpy.random.set_state, numpy.random.get_state())
+            numpy.random.seed(seed)
+        if (torch := sys.modules.get("torch")) is not None:
+            stack.enter_context(_fork(torch))
+            torch.manual_seed(seed)
+        yield
+
+
+def _fork(torch: Any) -> Any:
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
+    return torch.random.fork_rng(devices)

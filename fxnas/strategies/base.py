@@ -18,7 +18,7 @@ class Strategy(ABC):
     """Proposes architectures of a space and learns from their rewards; higher is better.
 
     `ask` may be called many times before a `tell`, and `tell` accepts what was never asked. Each
-    `ask` draws from a stream of its own, seeded by (seed, number of the ask): after a journal has
+    `ask` draws from a stream of its own, seeded by (seed, number of the ask): after a study has
     been replayed, the randomness goes on where it stopped.
 
     A subclass writes `propose(rng)`, and `learn(architecture, reward)` if it learns.
@@ -44,7 +44,7 @@ class Strategy(ABC):
 
     @property
     def settings(self) -> dict[str, object]:
-        """What decides the proposals besides space and tells, as plain data for a journal."""
+        """What decides the proposals besides space and tells, as plain data for a study."""
         return {"name": type(self).__name__, "seed": self.seed}
 
     @property

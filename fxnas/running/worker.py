@@ -1,0 +1,73 @@
+"""A worker process: how it is set up, and how it runs a trial."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import sys
+import threading
+from ctypes import c_int
+from typing import Any
+
+from fxnas.running.faults import EXITED, RENEWED
+from fxnas.running.source import Made
+from fxnas.running.task import Outcome, Task, broken_device, run
+
+_renew = False
+
+
+def start(group: Any, source: Made) -> None:
+    """Sets a new worker process up, and makes the graph and the evaluator, so that no trial's time-out counts it.
+
+    Args:
+        group: a shared integer that gets the number of the worker's process group.
+        source: what trials will be evaluated with.
+    """
+    if hasattr(os, "setpgid"):
+        os.setpgid(0, 0)  # Ctrl-C in the terminal goes to the search, which decides what becomes of the trial
+        group.value = os.getpid()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os.dup2(2, 1)  # standard output is the search's, for JSON and tables
+    _never_exit_with_zero()
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    with contextlib.suppress(BaseException):  # the first trial says what is wrong
+        source.bench()
+
+
+def evaluate(source: Made, task: Task) -> Outcome:
+    """Runs a trial in a worker process."""
+    global _renew
+    if _renew:
+        os._exit(RENEWED)
+    outcome = run(source, task)
+    sys.stdout.flush()
+    _renew = broken_device(outcome)
+    return outcome
+
+
+def group_number(context: Any) -> Any:
+    """The shared integer that `start` fills."""
+    return context.Value(c_int, 0, lock=False)
+
+
+def _never_exit_with_zero() -> None:
+    own, leave = os.getpid(), os._exit
+
+    def exit_told(status: int) -> None:
+        leave(EXITED if status == 0 and os.getpid() == own else status)
+
+    os._exit = exit_told  # type: ignore[assignment]
+
+
+def _die_with_parent() -> None:
+    """Ends the worker, and what it has started, when the search is killed."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+    multiprocessing.connection.wait([parent.sentinel])
+    if hasattr(os, "killpg"):
+        os.killpg(0, signal.SIGKILL)
+    os.abort()

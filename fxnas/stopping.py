@@ -1,0 +1,179 @@
+"""Rules that end a trial early: each turns the trials so far into the least value that goes on, step by step.
+
+A rule looks only at trials that the strategy had been told of when it proposed the one in question. So what is pruned
+doesn't depend on how long each trial takes or on the number of workers, and a worker needs only the limits to decide.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from fxnas.errors import FxnasError, shown
+from fxnas.results import Trial
+
+
+@dataclass
+class Limits:
+    """What the reports of one trial have to reach; higher is better.
+
+    Attributes:
+        metric: the reported value that is looked at.
+        step: the reported value that tells how far the trial is.
+        sign: -1 where lower is better, else 1.
+        least: step → the value that the best report up to it has to reach.
+    """
+
+    metric: str
+    step: str
+    sign: int
+    least: Mapping[float, float]
+    best: float = field(default=-math.inf, init=False)
+
+    def verdict(self, report: Mapping[str, float]) -> str | None:
+        """Why a trial that reports this ends here, or None if it goes on."""
+        if self.metric not in report or self.step not in report:
+            return None
+        value = self.sign * report[self.metric]
+        self.best = max(self.best, value) if not math.isnan(value) else self.best
+        least = self.least.get(report[self.step], -math.inf)
+        if self.best >= least:
+            return None
+        place = f"{self.step} {report[self.step]:g}"
+        return f"{self.metric} {self.sign * self.best:.6g} at {place}, {self.sign * least:.6g} was needed"
+
+
+class StoppingRule(ABC):
+    """Ends trials that do worse than others did at the same step.
+
+    A trial that never reports the two values is never ended. A subclass writes `least(curves, ended)`.
+
+    Args:
+        metric: the reported value to compare, `report(epoch=3, loss=0.2)`.
+        step: the reported value that tells how far the trial is.
+        lower_is_better: whether the metric is a loss.
+    """
+
+    def __init__(self, metric: str = "score", *, step: str = "epoch", lower_is_better: bool = False) -> None:
+        self.metric = metric
+        self.step = step
+        self.sign = -1 if lower_is_better else 1
+
+    def limits(self, trials: Sequence[Trial]) -> Limits:
+        """What the next trial has to reach after these."""
+        own = [trial for trial in trials if trial.source is None]
+        done = [self._curve(trial) for trial in own if trial.state == "done"]
+        ended = [self._curve(trial) for trial in own if trial.state == "pruned"]
+        return Limits(self.metric, self.step, self.sign, self.least(done, ended))
+
+    @abstractmethod
+    def least(
+        self, done: Sequence[Mapping[float, float]], ended: Sequence[Mapping[float, float]]
+    ) -> dict[float, float]:
+        """Step → the least value that goes on.
+
+        Args:
+            done: of each trial that ended by itself: step → value, higher is better.
+            ended: the same of each pruned trial.
+        """
+
+    def _curve(self, trial: Trial) -> dict[float, float]:
+        reports = [r for r in trial.reports if self.metric in r and self.step in r]
+        return {r[self.step]: self.sign * r[self.metric] for r in reports if math.isfinite(r[self.metric])}
+
+
+class MedianRule(StoppingRule):
+    """The median stopping rule of Golovin et al. 2017 (Google Vizier, KDD 2017).
+
+    A trial ends where its best value so far is below the median of the running averages that finished trials had there.
+
+    Args:
+        metric: see `StoppingRule`.
+        step: see `StoppingRule`.
+        lower_is_better: see `StoppingRule`.
+        first_trials: so many finished trials are needed before any is ended.
+        first_steps: no trial is ended before this step.
+    """
+
+    def __init__(
+        self,
+        metric: str = "score",
+        *,
+        step: str = "epoch",
+        lower_is_better: bool = False,
+        first_trials: int = 5,
+        first_steps: float = 0,
+    ) -> None:
+        super().__init__(metric, step=step, lower_is_better=lower_is_better)
+        _check_least("first_trials", first_trials, 1)
+        self.first_trials = first_trials
+        self.first_steps = first_steps
+
+    def least(
+        self, done: Sequence[Mapping[float, float]], ended: Sequence[Mapping[float, float]]
+    ) -> dict[float, float]:
+        """The medians."""
+        averages: dict[float, list[float]] = {}
+        for curve in done:
+            for count, step in enumerate(sorted(curve), 1):
+                past = [value for other, value in curve.items() if other <= step]
+                averages.setdefault(step, []).append(math.fsum(past) / count)
+        return {
+            step: statistics.median(values)
+            for step, values in averages.items()
+            if step >= self.first_steps and len(values) >= self.first_trials
+        }
+
+
+class SuccessiveHalving(StoppingRule):
+    """Asynchronous successive halving, arXiv:1810.05934, in its stopping form.
+
+    At the steps `first`, `first`·η, `first`·η², … a trial goes on if it is among the best 1/η of all that came so far.
+
+    Args:
+        metric: see `StoppingRule`.
+        step: see `StoppingRule`.
+        lower_is_better: see `StoppingRule`.
+        first: the first step at which trials are ended.
+        eta: η; the paper's value is 4.
+    """
+
+    def __init__(
+        self,
+        metric: str = "score",
+        *,
+        step: str = "epoch",
+        lower_is_better: bool = False,
+        first: int = 1,
+        eta: int = 4,
+    ) -> None:
+        super().__init__(metric, step=step, lower_is_better=lower_is_better)
+        _check_least("first", first, 1)
+        _check_least("eta", eta, 2)
+        self.first = first
+        self.eta = eta
+
+    def least(
+        self, done: Sequence[Mapping[float, float]], ended: Sequence[Mapping[float, float]]
+    ) -> dict[float, float]:
+        """The value of the worst that would still be among the best 1/η, at each rung."""
+        curves = [*done, *ended]
+        result: dict[float, float] = {}
+        rung = self.first
+        while values := [_best_by(curve, rung) for curve in curves if rung in curve]:
+            kept = max(1, (len(values) + 1) // self.eta)
+            result[rung] = sorted(values, reverse=True)[kept - 1]
+            rung *= self.eta
+        return result
+
+
+def _best_by(curve: Mapping[float, float], step: float) -> float:
+    return max(value for other, value in curve.items() if other <= step)
+
+
+def _check_least(name: str, value: object, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise FxnasError(f"{name} is a whole number from {least}, got {shown(value)}")

@@ -1,0 +1,248 @@
+"""Trials in worker processes: the same trials at any number of them, and every death a recorded outcome."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trial_bodies as bodies
+from search_help import SPACE, evolution, search
+from spaces import flat_space
+
+import fxnas
+from fxnas.errors import FxnasError, SearchSpaceError
+from fxnas.recipe import Recipe
+from fxnas.running import loop
+from fxnas.search import SearchResult
+from fxnas.strategies import RandomSearch
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals and forks")
+
+HERE = Path(__file__).parent
+
+
+def search_many(evaluator: Any, **options: Any) -> SearchResult:
+    """A search of a space in which no architecture comes twice."""
+    space = flat_space(8)
+    return fxnas.search(space, RandomSearch(space), evaluator, **{"trials": 5, "progress": False, **options})
+
+
+def python(script: str) -> subprocess.CompletedProcess[str]:
+    """Runs a script in a fresh process that finds the modules of the tests."""
+    paths = f"import sys; sys.path[:0] = [{str(HERE)!r}, {str(HERE.parent)!r}]\n"
+    return subprocess.run(
+        [sys.executable, "-c", paths + script], capture_output=True, text=True, timeout=120, check=True
+    )
+
+
+class TestSameTrials:
+    def test_at_any_number_of_workers_and_in_any_process(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        found = {}
+        for workers in (0, 1, 2, 4):
+            found[workers] = search(evaluator=bodies.uneven, workers=workers, in_flight=4, trials=16)
+        assert len({result.fingerprint for result in found.values()}) == 1
+        for seed in ("1", "2"):
+            monkeypatch.setenv("PYTHONHASHSEED", seed)
+            done = python(
+                "import search_help as s, trial_bodies as b\n"
+                "print(s.search(evaluator=b.uneven, in_flight=4, trials=16).fingerprint)\n"
+            )
+            assert done.stdout.split() == [found[0].fingerprint]
+
+    def test_also_where_a_search_is_resumed_with_others(self, tmp_path: Path) -> None:
+        whole = search(evaluator=bodies.uneven, in_flight=3, trials=16)
+        for workers, trials in ((2, 5), (0, 9), (1, 16)):
+            result = search(evaluator=bodies.uneven, workers=workers, in_flight=3, trials=trials, study=tmp_path / "s")
+        assert result.fingerprint == whole.fingerprint
+
+    def test_a_strategy_is_told_in_order_and_up_to_what_is_in_flight(self) -> None:
+        class Noting(RandomSearch):
+            asks: list[int]
+
+            def propose(self, rng: Any) -> Any:
+                self.asks.append(len(self.told))
+                return super().propose(rng)
+
+        strategy = Noting(SPACE)
+        strategy.asks = []
+        result = search(strategy, bodies.uneven, workers=2, in_flight=3, trials=10, reuse=False)
+        assert strategy.asks == [max(0, k - 2) for k in range(10)]
+        assert strategy.told == [(trial.architecture, trial.score) for trial in result.trials]
+
+    def test_an_architecture_in_flight_is_waited_for(self) -> None:
+        space = flat_space(1, 1)
+        result = fxnas.search(space, RandomSearch(space), bodies.slow, trials=6, workers=2, progress=False)
+        assert [trial.source for trial in result.trials] == [None, 0, 0, 0, 0, 0]
+
+    def test_workers_run_at_the_same_time(self) -> None:
+        result = search_many(bodies.slow, workers=2, trials=8)
+        assert len({trial.pid for trial in result.trials} - {os.getpid()}) == 2
+
+
+class TestRecipes:
+    def test_every_process_makes_the_same_graph(self) -> None:
+        graph = bodies.small_graph()
+        results = [
+            fxnas.search(recipe, RandomSearch(graph.space), evaluator, trials=4, workers=workers, progress=False)
+            for recipe, evaluator, workers in [
+                (bodies.small_graph, bodies.weights, 0),
+                (bodies.small_graph, bodies.weights, 1),
+                (f"{HERE}/trial_bodies.py:small_graph", f"{HERE}/trial_bodies.py:weights", 1),
+            ]
+        ]
+        assert len({result.fingerprint for result in results}) == 1
+
+    @pytest.mark.parametrize(
+        "evaluator", [bodies.Slow, "trial_bodies:Slow", Recipe("trial_bodies:named_by", ("class",))]
+    )
+    def test_an_evaluator_is_made_there(self, evaluator: Any) -> None:
+        assert search_many(evaluator, workers=1, trials=2).trials[0].score % 1 == 0.5
+
+    @pytest.mark.parametrize("evaluator", [lambda a: 1.0, bodies.Slow()])
+    def test_what_cannot_travel_is_refused(self, evaluator: Any) -> None:
+        with pytest.raises(FxnasError, match=r"a worker process makes its own evaluator, and .* can't be imported"):
+            search_many(evaluator, workers=1)
+
+    def test_a_graph_does_not_travel(self) -> None:
+        graph = bodies.small_graph()
+        with pytest.raises(FxnasError, match=r"makes its own graph.*a function at the top level of a module"):
+            fxnas.search(graph, RandomSearch(graph.space), bodies.weights, trials=1, workers=1, progress=False)
+
+    def test_a_recipe_that_fails_is_told(self) -> None:
+        with pytest.raises(FxnasError, match=r"2 trials failed(.|\n)*no data here"):
+            search_many(bodies.broken_factory, workers=1, max_consecutive_failures=2)
+
+    def test_another_space_there_is_told(self) -> None:
+        with pytest.raises(FxnasError, match="makes a graph of another space"):
+            fxnas.search(
+                bodies.small_graph, evolution(), bodies.weights, trials=1, workers=1, progress=False,
+                max_consecutive_failures=1,
+            )  # fmt: skip
+
+    @pytest.mark.parametrize("space", [flat_space()])
+    def test_another_space_here_is_refused(self, space: Any) -> None:
+        with pytest.raises(SearchSpaceError, match="the strategy was made for another space"):
+            fxnas.search(space, evolution(), bodies.score, trials=1, workers=1, progress=False)
+
+
+class TestEngines:
+    def test_any_executor(self) -> None:
+        expected = search(evaluator=bodies.uneven, in_flight=2, trials=6).fingerprint
+        with ProcessPoolExecutor(2, get_context("spawn")) as engine:
+            assert search(evaluator=bodies.uneven, engine=engine, workers=2, trials=6).fingerprint == expected
+        with ThreadPoolExecutor(1) as engine:
+            found = search(evaluator=bodies.uneven, engine=engine, workers=1, in_flight=2, trials=6)
+        assert found.fingerprint == expected
+
+    def test_one_that_is_broken_ends_the_search(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("FAULT", "signal")
+        with ProcessPoolExecutor(1, get_context("spawn")) as engine:
+            options = {"engine": engine, "workers": 1, "retries": 0, "study": tmp_path / "s"}
+            with pytest.raises(FxnasError, match="the engine, a ProcessPoolExecutor, takes no more trials"):
+                search_many(bodies.faulty, **options)
+        result = search_many(bodies.score, study=tmp_path / "s")
+        assert [trial.state for trial in result.trials] == ["done", "done", "failed", "done", "done"]
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"engine": 3, "workers": 1}, r"an engine is a concurrent.futures.Executor"),
+            ({"timeout": 3}, "a time-out needs a process that can be killed"),
+            ({"timeout": 0, "workers": 1}, "timeout is a number of seconds, got 0"),
+            ({"workers": -1}, "workers is a whole number from 0"),
+            ({"in_flight": 0.5}, "in_flight is a whole number from 1"),
+        ],
+    )
+    def test_arguments_that_do_not_fit(self, options: dict[str, Any], message: str) -> None:
+        with pytest.raises(FxnasError, match=message):
+            search(**options)
+
+
+# fault → state of its trial, the words of its error, attempts
+ENDS = {
+    "exception": ("failed", "ValueError: no such layer", 1),
+    "exit": ("failed", "SystemExit: 3", 1),
+    "exit at once": ("failed", "ProcessExpired: the evaluator ended its process with exit status 0", 1),
+    "signal": ("failed", "ProcessExpired: the worker was killed (SIGKILL)", 2),
+    "segfault": ("failed", "ProcessExpired: the worker crashed (SIGSEGV)", 1),
+    "out of memory": ("failed", "MemoryError", 1),
+    "hang": ("failed", "TimeoutError: it took longer than 1.5 s", 1),
+    "NaN": ("failed", "FxnasError: the evaluator returned score = nan", 1),
+    "wrong type": ("failed", "FxnasError: the evaluator returned score = 'high'", 1),
+    "shapes": ("failed", "RuntimeError: mat1 and mat2 shapes cannot be multiplied", 1),
+    "CUDA error": ("failed", "AcceleratorError: CUDA error: device-side assert triggered", 1),
+    "stdout flood": ("done", None, 1),
+    "fork": ("done", None, 1),
+    "bad JSON": ("failed", "FxnasError: the evaluator returned loss = '{broken json'", 1),
+    "clock set back": ("done", None, 1),
+}
+
+
+@pytest.mark.parametrize("fault", ENDS)
+def test_a_fault_fails_its_own_trial_alone(fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "BACKOFF_SECONDS", 0.05)
+    monkeypatch.setenv("FAULT", fault)
+    monkeypatch.setenv("LEFT", str(tmp_path / "left"))
+    state, error, attempts = ENDS[fault]
+    result = search_many(bodies.faulty, workers=1, timeout=1.5 if fault == "hang" else 60, study=tmp_path / "s")
+    assert [trial.state for trial in result.trials] == ["done", "done", state, "done", "done"]
+    trial = result.trials[2]
+    assert (trial.error or "").startswith(error or "")
+    assert trial.attempts == attempts
+    assert (trial.traceback is not None) == (state == "failed" and "Expired" not in error and fault != "hang")
+    assert 0 <= trial.seconds < 60
+    with fxnas.study.Study(tmp_path / "s", readonly=True) as study:  # key, candidate and reason
+        row = study.rows()[2]
+        assert (row["state"], row["error"]) == (state, trial.error)
+        assert row["architecture"] == trial.architecture.to_json()
+    if fault == "CUDA error":  # the device is lost to that process, so the next trial gets another
+        assert result.trials[3].pid != trial.pid
+        assert result.trials[3].attempts == 1
+    if fault == "fork":
+        assert _ends(int((tmp_path / "left").read_text()))
+
+
+def _ends(pid: int) -> bool:
+    """Whether a process ends (or is only waiting to be reaped) within some seconds."""
+    for _ in range(100):
+        try:
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                return True
+        except OSError:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_what_trials_print_is_not_the_searchs_output(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAULT", "stdout flood")
+    done = python(
+        "import json, test_workers as t, trial_bodies as b\n"
+        "if __name__ == '__main__': print(json.dumps(len(t.search_many(b.faulty, workers=1).trials)))\n"
+    )
+    assert json.loads(done.stdout) == 5
+
+
+def test_a_passing_fault_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "BACKOFF_SECONDS", 0.01)
+    attempts: list[int] = []
+
+    def flaky(graph: Any, architecture: Any, report: Any) -> float:
+        attempts.append(report.number)
+        if attempts.count(1) in (1, 2) and report.number == 1:
+            raise ConnectionResetError("the file server is gone")
+        return 1.0
+
+    assert search_many(flaky, retries=2).trials[1].state == "done"
+    assert attempts == [0, 1, 1, 1, 2, 3, 4]
+    attempts.clear()
+    trial = search_many(flaky, retries=1).trials[1]
+    assert (trial.state, trial.attempts) == ("failed", 2)
