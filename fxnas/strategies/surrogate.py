@@ -79,9 +79,8 @@ class Surrogate:
         chosen = spread(targets, FIT_POINTS)
         rows, targets = rows[chosen], targets[chosen]
         p, mean, square = self.parameters, np.zeros_like(self.before), np.zeros_like(self.before)
-        for step in range(
-            1, min(FIT_STEPS, FIT_WORK // len(rows)) + 1
-        ):  # Adam; the steps are few, and so their size is fixed
+        steps = min(FIT_STEPS, FIT_WORK // len(rows))
+        for step in range(1, steps + 1):  # Adam; the steps are few, and so their size is fixed
             slope = self._slope(p, rows, targets)
             mean = 0.8 * mean + 0.2 * slope
             square = 0.95 * square + 0.05 * slope**2
