@@ -388,46 +388,6 @@ class Recorder(TorchFunctionMode):
             self.locate.resume()
 
 
-@contextmanager
-def noted_devices(recorder: Recorder) -> Iterator[None]:
-    """Lets the recorder see reads of `.device` of fake tensors, which are no torch functions."""
-    original = FakeTensor.device
-
-    def device(tensor: FakeTensor) -> torch.device:
-        found: torch.device = original.fget(tensor)  # type: ignore[attr-defined]
-        if recorder.recording:
-            recorder.note_device(tensor, found)
-        return found
-
-    FakeTensor.device = property(device)  # type: ignore[method-assign,assignment]
-    try:
-        yield
-    finally:
-        FakeTensor.device = original  # type: ignore[method-assign]
-
-
 def _has_modules(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     values = (value for value in (*args, *kwargs.values()) if not isinstance(value, Tensor))
     return any(isinstance(leaf, nn.Module) for value in values for leaf in pytree.tree_leaves(value))
-
-
-def run_forward(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """The outermost frame of a recorded run: program locations are counted from here."""
-    return model(*args, **kwargs)
-
-
-@contextmanager
-def intercept_modules(recorder: Recorder) -> Iterator[None]:
-    """Sends calls of modules through the recorder while it records."""
-    original = nn.Module.__call__
-
-    def call(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
-        if not recorder.recording:
-            return original(module, *args, **kwargs)
-        return recorder.call_module(original, module, args, kwargs)
-
-    nn.Module.__call__ = call  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        nn.Module.__call__ = original  # type: ignore[method-assign]

@@ -23,8 +23,9 @@ from fxnas.modules import ModulePaths, join, walk
 from fxnas.nn import named_choices
 from fxnas.tracing.choice_recorder import ChoiceRecorder
 from fxnas.tracing.fakes import fakes_of
+from fxnas.tracing.interception import intercept_modules, noted_devices, run_forward
 from fxnas.tracing.locations import Locator, line_of
-from fxnas.tracing.recorder import Recorder, intercept_modules, noted_devices, run_forward
+from fxnas.tracing.recorder import Recorder
 from fxnas.tracing.recording import Record, Recording
 from fxnas.tracing.repeats import Repeats
 
