@@ -433,3 +433,18 @@ class SumOfThreeBesideOthers(nn.Module):
         for value in (a, b, f, g):
             x = x if value is None else x * 0.5 + value
         return x + sum(value for value in (c, d, e) if value is not None)
+
+
+@case
+class SizeOfTheLatest(nn.Module):
+    """A size is asked of a variable that has been overwritten, or not, again and again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.picks = nn.ModuleList(InputChoice(1) for _ in range(5))
+
+    def forward(self, x):
+        for value in [pick([torch.sin(x * number)]) for number, pick in enumerate(self.picks)]:
+            if value is not None:
+                x = torch.tanh(x + value)
+        return (x * 2).reshape(x.size(0), -1) if x.dim() > 1 else x

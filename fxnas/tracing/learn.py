@@ -15,6 +15,7 @@ from fxnas.choice import Choice
 from fxnas.conditions import ALWAYS, NEVER, TRAINING_KEY, Condition, all_of, any_of, negate, present
 from fxnas.errors import TraceError
 from fxnas.tracing.program import Decisions, Listing, Program, Select, Step, identity, unique
+from fxnas.tracing.recording import Expression
 from fxnas.tree import flatten, map_leaves, unflatten
 
 _LIMIT = 3  # the most decisions that one condition may depend on at once
@@ -125,7 +126,7 @@ class Learner:
         columns = [{run: leaves[i] for run, (leaves, _) in flat.items()} for i in range(width)]
         self._tables[step] = [self._without_none(column) for column in columns]
         for column in self._tables[step]:
-            sources = [value for value in unique(column.values()) if isinstance(value, Step)]
+            sources = list(_steps(unique(column.values())))
             for later in sources:
                 earlier = [s for s in sources if self._position[s] < self._position[later]]
                 if self._available(later) is not ALWAYS:
@@ -152,6 +153,10 @@ class Learner:
         values = unique(column.values())
         if len(values) == 1:
             return values[0]
+        if _is_one_formula(values):
+            operands = range(len(values[0].operands))
+            parts = (self._value({run: value.operands[i] for run, value in column.items()}, step) for i in operands)
+            return Expression(values[0].function, tuple(parts))
         chain = self._chain(column, values)
         if chain is not None:
             return chain
@@ -350,6 +355,22 @@ def _fit(slots: list[dict[int, Any]], run: int, values: list[Any]) -> list[dict[
             fitted.append(slots[i])
             i += 1
     return fitted
+
+
+def _is_one_formula(values: Sequence[Any]) -> bool:
+    """Whether all values are computed in one way, from different operands."""
+    return all(isinstance(value, Expression) for value in values) and (
+        len({(value.function, len(value.operands)) for value in values}) == 1
+    )
+
+
+def _steps(values: Iterable[Any]) -> Iterator[Step]:
+    """The steps among values, and those that values are computed from."""
+    for value in values:
+        if isinstance(value, Step):
+            yield value
+        elif isinstance(value, Expression):
+            yield from _steps(value.operands)
 
 
 def _as_condition(tree: Any) -> Condition:
