@@ -35,7 +35,7 @@ def search(
     trials: int,
     workers: int = 0,
     study: str | Path | Study | None = None,
-    engine: Executor | None = None,
+    engine: Executor | str | None = None,
     in_flight: int | None = None,
     timeout: float | None = None,
     retries: int = 1,
@@ -70,7 +70,8 @@ def search(
         workers: how many trials run at a time, each in a process of its own; 0: one after another in this process.
         study: a file (or `sqlite:///path`) to record the trials in. If it exists, the search goes on where that one
             stopped, and nothing recorded is evaluated again; several searches may share it. None: in memory.
-        engine: runs the trials, in place of fxnas's own processes; `workers` tells how many at a time.
+        engine: runs the trials, in place of fxnas's own processes; `workers` tells how many at a time. "ray", or the
+            address of a Ray cluster (see `fxnas.running.ray_engine.RayEngine`), or any executor.
         in_flight: how many trials may be proposed and not yet told; by default as many as workers. Larger, workers wait
             less for each other; smaller, the strategy knows more.
         timeout: seconds that a trial may take; then its worker is killed, and the trial is failed. Needs workers.
@@ -164,17 +165,25 @@ def _opened(study: str | Path | Study | None) -> Iterator[Study]:
 
 
 @contextmanager
-def _engine(engine: Executor | None, workers: int, source: Given | Made, timeout: float | None) -> Iterator[Executor]:
+def _engine(
+    engine: Executor | str | None, workers: int, source: Given | Made, timeout: float | None
+) -> Iterator[Executor]:
     """The executor; one that was handed over goes on after the search."""
-    if engine is not None:
+    own: Executor
+    if isinstance(engine, Executor):
         yield engine
         return
     if isinstance(source, Given):
         yield InProcess()
         return
-    from fxnas.running.processes import Processes
+    if engine is not None:
+        from fxnas.running.ray_engine import RayEngine
 
-    own = Processes(workers, source, timeout=timeout)
+        own = RayEngine(None if engine == "ray" else engine, workers=workers)
+    else:
+        from fxnas.running.processes import Processes
+
+        own = Processes(workers, source, timeout=timeout)
     try:
         yield own
     finally:
@@ -193,9 +202,10 @@ def _check_counts(**values: tuple[int, int]) -> None:
 
 
 def _check_timeout(timeout: object, workers: int, engine: object) -> None:
-    if engine is not None and not (isinstance(engine, Executor) and workers):
+    if engine is not None and not (isinstance(engine, Executor | str) and workers):
         raise FxnasError(
-            f"an engine is a concurrent.futures.Executor, and needs workers=1 or more, got {shown(engine)}"
+            'an engine is "ray", the address of a Ray cluster or a concurrent.futures.Executor, and needs workers=1 or '
+            f"more, got {shown(engine)}"
         )
     if timeout is None:
         return

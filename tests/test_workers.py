@@ -154,7 +154,7 @@ class TestEngines:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            ({"engine": 3, "workers": 1}, r"an engine is a concurrent.futures.Executor"),
+            ({"engine": 3, "workers": 1}, r"an engine is .*, got 3"),
             ({"timeout": 3}, "a time-out needs a process that can be killed"),
             ({"timeout": 0, "workers": 1}, "timeout is a number of seconds, got 0"),
             ({"workers": -1}, "workers is a whole number from 0"),

@@ -14,6 +14,10 @@ RENEWED = 86  # exit status of a worker that asks to be replaced before it takes
 _FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP) if hasattr(signal, "SIGKILL") else (signal.SIGTERM,)
 
 
+class WorkerLostError(Exception):
+    """An engine has lost the worker, or the machine, that ran a call; another attempt may end better."""
+
+
 def outcome_of(error: BaseException, timeout: float | None) -> Outcome:
     """The outcome of a trial whose future raised.
 
@@ -25,6 +29,8 @@ def outcome_of(error: BaseException, timeout: float | None) -> Outcome:
         return Outcome("failed", error=f"TimeoutError: it took longer than {timeout:g} s", seconds=timeout or 0.0)
     if isinstance(error, ProcessExpired):
         return _expired(error)
+    if isinstance(error, WorkerLostError):
+        return Outcome("failed", error=f"WorkerLostError: {error}", passing=True)
     if isinstance(error, BrokenExecutor | CancelledError):
         return Outcome(
             "failed",
