@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     from fxnas.select import select as select
     from fxnas.space import SearchSpace as SearchSpace
     from fxnas.trace import trace as trace
+    from fxnas.trial import get_and_apply_next_architecture as get_and_apply_next_architecture
+    from fxnas.trial import report_final_result as report_final_result
+    from fxnas.trial import report_intermediate_result as report_intermediate_result
 
 __version__ = "0.1.0"
 
@@ -53,8 +56,11 @@ _DEFINED_IN = {
     "MutableScope": "fxnas.nn",
     "SearchSpace": "fxnas.space",
     "apply_fixed_architecture": "fxnas.retrain",
+    "get_and_apply_next_architecture": "fxnas.trial",
     "inherit": "fxnas.inherit",
     "materialize": "fxnas.passes.materialize",
+    "report_final_result": "fxnas.trial",
+    "report_intermediate_result": "fxnas.trial",
     "search": "fxnas.search",
     "select": "fxnas.select",
     "trace": "fxnas.trace",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import reduce
 from typing import Any
 
@@ -36,7 +36,8 @@ class Recipe:
         """The recipe that `value` is or is named by.
 
         Args:
-            value: a recipe, a name, or a function or class that can be imported by its name.
+            value: a recipe, a name, a function or class that can be imported by its name, or a frozen dataclass of
+                plain values, which is made anew from them.
             what: what it makes, for messages ("graph").
 
         Raises:
@@ -51,6 +52,8 @@ class Recipe:
             module, name = value.__module__, value.__qualname__
             if _found(module, name) is value:
                 return cls(f"{module}:{name}")
+        if (values := _plain_values(value)) is not None:
+            return cls(f"{type(value).__module__}:{type(value).__qualname__}", values)
         raise FxnasError(
             f"a worker process makes its own {what}, and {shown(value)} can't be imported there: give a function "
             f'at the top level of a module that returns the {what}, or its name "path/to/file.py:function"'
@@ -82,6 +85,22 @@ def _found(module: str, name: str) -> object:
         return reduce(getattr, name.split("."), sys.modules.get(module))
     except AttributeError:
         return None
+
+
+def _plain_values(value: Any) -> tuple[Any, ...] | None:
+    """The arguments that make a frozen dataclass; None for all else, and where one of them isn't plain."""
+    kind = type(value)
+    settings = getattr(kind, "__dataclass_params__", None)
+    if settings is None or not settings.frozen or _found(kind.__module__, kind.__qualname__) is not kind:
+        return None
+    values = tuple(getattr(value, each.name) for each in fields(value))
+    return values if _is_plain(values) else None
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, tuple):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, str | int | float)
 
 
 def _takes_nothing(function: object) -> bool:

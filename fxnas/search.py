@@ -64,8 +64,8 @@ def search(
         strategy: what proposes; made for this space.
         evaluator: an `Evaluator`, or a function of (graph, architecture, report), (graph, architecture) or
             (architecture) that returns the score, or several metrics among them "score". With workers: such a function
-            at the top level of a module, a function without arguments that makes an evaluator, or the name of either or
-            of an evaluator.
+            at the top level of a module, a function without arguments that makes an evaluator, the name of either or of
+            an evaluator, or an evaluator of plain data such as `TrialCommand`.
         trials: how many trials the search has in all, those of the study included.
         workers: how many trials run at a time, each in a process of its own; 0: one after another in this process.
         study: a file (or `sqlite:///path`) to record the trials in. If it exists, the search goes on where that one

@@ -41,7 +41,7 @@ LAYERS = [
     "tracing",
     "trace",
     "passes retrain",
-    "testing",
+    "testing trial",
     "exporters evaluators",
     "results recipe doctor digits",
     "progress stopping study",
@@ -125,7 +125,17 @@ def test_links_point_to_the_real_folders(folder: str) -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["fxnas", "fxnas.space", "fxnas.architecture", "fxnas.strategies", "fxnas.study", "fxnas.stopping", "fxnas.cli"],
+    [
+        "fxnas",
+        "fxnas.space",
+        "fxnas.architecture",
+        "fxnas.strategies",
+        "fxnas.study",
+        "fxnas.stopping",
+        "fxnas.trial",
+        "fxnas.evaluators.command",
+        "fxnas.cli",
+    ],
 )
 def test_is_free_of_torch(run_python: Callable[..., Any], module: str) -> None:
     done = run_python(

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from fxnas.evaluators.base import Score as Score
     from fxnas.evaluators.base import TrialPruned as TrialPruned
     from fxnas.evaluators.batches import TensorBatches as TensorBatches
+    from fxnas.evaluators.command import TrialCommand as TrialCommand
     from fxnas.evaluators.train import TrainAndScore as TrainAndScore
     from fxnas.evaluators.train import accuracy as accuracy
     from fxnas.evaluators.train import fit as fit
@@ -21,6 +22,7 @@ _DEFINED_IN = {
     "Score": "fxnas.evaluators.base",
     "TensorBatches": "fxnas.evaluators.batches",
     "TrainAndScore": "fxnas.evaluators.train",
+    "TrialCommand": "fxnas.evaluators.command",
     "TrialPruned": "fxnas.evaluators.base",
     "accuracy": "fxnas.evaluators.train",
     "fit": "fxnas.evaluators.train",

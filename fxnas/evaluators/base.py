@@ -47,7 +47,7 @@ class Report:
         self._listener = listener
         self._limits = limits
 
-    def __call__(self, **values: float) -> None:
+    def __call__(self, /, **values: float) -> None:
         """Records intermediate values, `report(epoch=3, loss=0.2)`, and shows them in the progress of the search.
 
         Raises:
