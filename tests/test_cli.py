@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import inspect
 import json
+import shlex
 import sys
 import time
 from collections.abc import Callable
@@ -12,7 +14,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from fxnas import strategies
 from fxnas.cli import main
+from fxnas.cli.strategies import OFFERS, StrategyName
 from fxnas.doctor import runtime_problems
 
 NET = """
@@ -144,13 +148,32 @@ class TestSpace:
 
 
 class TestSearch:
-    @pytest.mark.parametrize("strategy", ["random", "evolution"])
+    @pytest.mark.parametrize("strategy", list(StrategyName))
     def test_finds_and_writes_the_best(self, cli: Cli, tmp_path: Path, strategy: str) -> None:
-        arguments = ("-e", "score", "-n", "30", "--population", "4", "--sample-size", "2", "-o", "best.json")
-        done = cli("search", "net.py:Net", *INPUT, "--strategy", strategy, *arguments)
+        done = cli("search", "net.py:Net", *INPUT, "--strategy", strategy, "-e", "score", "-n", "30", "-o", "best.json")
         assert done.code == 0, done.err
         assert json.loads((tmp_path / "best.json").read_text()) == {"op": "deep", "skip": 0}
-        assert "30 trials, best 3 in trial" in done.out
+        assert f"{4 if strategy == 'grid' else 30} trials, best 3 in trial" in done.out
+
+    def test_offers_every_strategy_that_needs_no_more(self, cli: Cli) -> None:
+        complete: list[type] = []
+        for name in strategies.__all__:
+            parameters = inspect.signature(getattr(strategies, name)).parameters
+            required = [each.name for each in parameters.values() if each.default is each.empty]
+            if required == ["space"] and name not in ("Strategy", "OptunaSampler"):  # which needs optuna
+                complete.append(getattr(strategies, name))
+        assert {offer.strategy for offer in OFFERS.values()} == set(complete)
+        told = cli("search", "--help").out
+        assert all(f"{name}: " in told for name in OFFERS)
+
+    def test_the_options_of_a_strategy(self, cli: Cli) -> None:
+        arguments = ("search", "net.py:Net", *INPUT, "-e", "score", "-n", "1", "--study", "s.db", "--population", "4")
+        assert cli(*arguments, "-s", "evolution", "--sample-size", "2").code == 0
+        settings = {"name": "RegularizedEvolution", "seed": 0, "population": 4, "sample_size": 2}
+        assert cli("study", "show", "s.db", "--json").json["strategy"] == settings
+        refused = cli(*arguments, "-s", "ppo")
+        assert refused.code == 2
+        assert "ppo has no --population; it is an option of evolution, nsga2" in " ".join(refused.err.split())
 
     def test_json_and_a_study_to_go_on_with(self, cli: Cli) -> None:
         arguments = ("search", "net.py:Net", *INPUT, "-e", "net.py:score", "-s", "random", "--study", "s", "--json")
@@ -178,6 +201,69 @@ class TestSearch:
         done = cli("search", "net.py:Net", *INPUT, "-e", "fails", "-n", "3")
         assert done.code == 1
         assert "none of 3 trials has a score; the first: RuntimeError: cannot train" in done.err
+
+
+TRIAL = """
+import fxnas
+import net
+
+model = fxnas.get_and_apply_next_architecture(net.Net())
+fxnas.report_final_result(sum(p.numel() for p in model.parameters()))
+"""
+
+
+class TestTrialCommand:
+    @pytest.fixture
+    def command(self, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root: Path) -> str:
+        """The command of a script that gives the number of parameters of net.py as the score."""
+        monkeypatch.setenv("PYTHONPATH", str(root))
+        (tmp_path / "train.py").write_text(TRIAL)
+        return f"{shlex.quote(sys.executable)} train.py"
+
+    def test_space_and_search(self, cli: Cli, command: str, tmp_path: Path) -> None:
+        assert "2 choices, 4 architectures, written to" in cli("space", "-c", command, "-o", "space.json").out
+        assert json.loads((tmp_path / "space.json").read_text()) == cli("space", "net.py:Net", "--json").json
+        of = ("search", "--trial-command", command, "--space", "space.json", "-s", "grid", "--study", "runs.db")
+        done = cli(*of, "--trials", "4", "--workers", "2", "--timeout", "100", "-o", "best.json")
+        assert done.code == 0, done.err
+        assert "4 trials, best 40 in trial" in done.out
+        assert json.loads((tmp_path / "best.json").read_text())["op"] == "deep"
+        assert sorted(path.name for path in (tmp_path / "runs.db-trials").iterdir()) == ["0", "1", "2", "3"]
+
+    def test_a_failing_one_is_told(self, cli: Cli, tmp_path: Path) -> None:
+        cli("space", "net.py:Net", "-o", "space.json")
+        (tmp_path / "trial.sh").write_text("echo no data here; exit 3\n")
+        done = cli("search", "-c", "sh trial.sh", "--space", "space.json", "-n", "2", "--trial-folder", "runs")
+        assert done.code == 1
+        assert "exit status 3; its log ends with 'no data here'" in done.err
+        assert (tmp_path / "runs" / "1" / "trial.log").read_text() == "no data here\n"
+
+    def test_a_trial_that_takes_too_long(self, cli: Cli, tmp_path: Path) -> None:
+        cli("space", "net.py:Net", "-o", "space.json")
+        done = cli("search", "-c", "sleep 600", "--space", "space.json", "-n", "1", "--timeout", "0.5", "--json")
+        assert "TimeoutError: it took longer than 0.5 s; its log is empty" in done.err
+        assert done.json["trials"][0]["seconds"] < 60
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (("search", "-c", "sh"), "--trial-command needs --space space.json; write it with: fxnas space"),
+            (("search", "net.py:Net", "-c", "sh", "--space", "s.json"), "MODEL takes no part beside --trial-command"),
+            (("search", "-c", "sh", "-e", "score"), "--evaluator takes no part beside --trial-command"),
+            (("search", "-c", "sh", *INPUT), "--input takes no part beside --trial-command"),
+            (("search", "-c", "sh", "--fixed-batch"), "--fixed-batch takes no part beside --trial-command"),
+            (("search", "net.py:Net", "-e", "score", "--trial-folder", "x"), "--trial-folder is for --trial-command"),
+            (("search", "net.py:Net", "-e", "score", "--space", "x"), "--space is for --trial-command"),
+            (("search", "net.py:Net"), "--evaluator is missing; give a model and --evaluator, or --trial-command"),
+            (("search",), "MODEL is missing"),
+            (("space",), "MODEL is missing; give a model, or --trial-command"),
+            (("space", "net.py:Net", "-c", "sh"), "MODEL takes no part beside --trial-command"),
+        ],
+    )
+    def test_options_that_do_not_go_together(self, cli: Cli, arguments: tuple[str, ...], message: str) -> None:
+        done = cli(*arguments)
+        assert done.code == 2
+        assert message in " ".join(done.err.replace("│", " ").split())
 
 
 class TestStudy:
@@ -318,6 +404,9 @@ class TestErrors:
             (("export", "net.py:Net", *INPUT, "-a", "none.json", "-o", "x.onnx"), "none.json does not exist"),
             (("search", "none.json", "-e", "net.py:score"), "none.json does not exist"),
             (("search", "net.py:Net", *INPUT, "-e", "net.py:number"), "an evaluator is a function"),
+            (("space", "-c", "nosuchprogram"), "no program 'nosuchprogram' that can be run"),
+            (("space", "-c", "echo hello"), "ended without writing its search space"),
+            (("search", "-c", "sh", "--space", "none.json"), "none.json does not exist"),
             (("space", "net.py:Net", "-o", "nowhere/space.json"), "nowhere"),
         ],
     )

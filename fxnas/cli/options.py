@@ -7,11 +7,21 @@ from typing import Annotated
 
 import typer
 
-Model = Annotated[
-    str,
-    typer.Argument(
-        help="Where the model is: path/to/file.py:factory or package.module:factory; a function without arguments "
-        "that returns an nn.Module, or the module itself.",
+_MODEL = typer.Argument(
+    help="Where the model is: path/to/file.py:factory or package.module:factory; a function without arguments "
+    "that returns an nn.Module, or the module itself.",
+    show_default=False,
+)
+Model = Annotated[str, _MODEL]
+OptionalModel = Annotated[str | None, _MODEL]
+CommandLine = Annotated[
+    str | None,
+    typer.Option(
+        "--trial-command",
+        "-c",
+        metavar="COMMAND",
+        help="In place of a model: the command of a trial, such as 'python train.py', run in a folder of its own. Its "
+        "script calls get_and_apply_next_architecture(model) and report_final_result(score), or does what these do.",
         show_default=False,
     ),
 ]
@@ -48,4 +58,17 @@ Weights = Annotated[
         show_default=False,
     ),
 ]
+
+
+def refuse(why: str, **given: object) -> None:
+    """Ends with wrong usage if one of these options was given.
+
+    Raises:
+        BadParameter: names it.
+    """
+    for name, value in given.items():
+        if value not in (None, False, []):
+            raise typer.BadParameter(f"{name if name.isupper() else '--' + name.replace('_', '-')} {why}")
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of text.")]

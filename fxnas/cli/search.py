@@ -2,41 +2,35 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from fxnas.cli import console
 from fxnas.cli.load import make_graph
-from fxnas.cli.options import FixedBatch, Inputs, Json
+from fxnas.cli.options import CommandLine, FixedBatch, Inputs, Json, refuse
+from fxnas.cli.strategies import HELP, StrategyName, make_strategy, users_of
 from fxnas.named import full_name
 from fxnas.recipe import Recipe
 from fxnas.space import SearchSpace
-from fxnas.strategies import RandomSearch, RegularizedEvolution, Strategy
 
 if TYPE_CHECKING:
+    from fxnas.evaluators.command import TrialCommand
+    from fxnas.graph import ChoiceGraph
     from fxnas.results import SearchResult
-
-
-class StrategyName(StrEnum):
-    """The strategies that the command line offers."""
-
-    random = "random"
-    evolution = "evolution"
 
 
 def search(
     model: Annotated[
-        str,
+        str | None,
         typer.Argument(
             help="path/to/file.py:factory, package.module:factory, or a search-space file (space.json).",
             show_default=False,
         ),
-    ],
+    ] = None,
     evaluator: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--evaluator",
             "-e",
@@ -44,11 +38,37 @@ def search(
             "higher is better; or of an object with a method `evaluate` like it.",
             show_default=False,
         ),
-    ],
+    ] = None,
+    trial_command: CommandLine = None,
+    space: Annotated[
+        Path | None,
+        typer.Option(
+            help="The search-space file of --trial-command; `fxnas space --trial-command` writes it.",
+            show_default=False,
+        ),
+    ] = None,
+    trial_folder: Annotated[
+        Path | None,
+        typer.Option(
+            help="Gets a folder for each trial of --trial-command: architecture, results, log. By default "
+            "STUDY-trials, or fxnas-trials.",
+            show_default=False,
+        ),
+    ] = None,
     trials: Annotated[int, typer.Option("--trials", "-n", min=1, help="Trials in all, the study's included.")] = 20,
-    strategy: Annotated[StrategyName, typer.Option("--strategy", "-s", help="What proposes.")] = StrategyName.evolution,
-    population: Annotated[int, typer.Option(min=1, help="Members of the population (evolution).")] = 20,
-    sample_size: Annotated[int, typer.Option(min=1, help="Members of a tournament (evolution).")] = 5,
+    strategy: Annotated[StrategyName, typer.Option("--strategy", "-s", help=HELP)] = StrategyName.evolution,
+    population: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help=f"Members of the population ({users_of('population')}); 20 by default.", show_default=False
+        ),
+    ] = None,
+    sample_size: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help=f"Members of a tournament ({users_of('sample_size')}); 5 by default.", show_default=False
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same search.")] = 0,
     study: Annotated[
         Path | None, typer.Option("--study", "-d", help="Record trials here, and go on from it.", show_default=False)
@@ -61,7 +81,8 @@ def search(
         ),
     ] = None,
     timeout: Annotated[
-        float | None, typer.Option(help="Seconds that a trial may take; needs workers.", show_default=False)
+        float | None,
+        typer.Option(help="Seconds that a trial may take; needs workers or --trial-command.", show_default=False),
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the best architecture here.", show_default=False)
@@ -70,7 +91,7 @@ def search(
     fixed_batch: FixedBatch = False,
     json: Json = False,
 ) -> None:
-    """Search a model's space for the architecture with the highest score.
+    """Search a model's space, or that of a training script, for the architecture with the highest score.
 
     For example:
 
@@ -79,21 +100,27 @@ def search(
       fxnas search space.json --evaluator table.py:lookup --strategy random --trials 200
 
       fxnas search net.py:Net -i 1x1x28x28 -e score -n 200 --workers 4 --timeout 600 --study search.db
+
+      fxnas search --trial-command "python train.py" --space space.json -s ppo -n 50 --workers 2 --study search.db
     """
     from fxnas.search import search as run
 
-    graph: Any = _graph(model, inputs, fixed_batch)
-    space = graph if isinstance(graph, SearchSpace) else graph.space
-    in_workers = workers and not isinstance(graph, SearchSpace)
+    if trial_command is not None:
+        refuse("takes no part beside --trial-command", MODEL=model, evaluator=evaluator)
+        refuse("takes no part beside --trial-command", input=inputs, fixed_batch=fixed_batch)
+        what = _of_command(trial_command, space, trial_folder or _beside(study), timeout)
+    else:
+        refuse("is for --trial-command", space=space, trial_folder=trial_folder)
+        what = _of_model(model, evaluator, inputs, fixed_batch, workers, timeout)
     result = run(
-        Recipe("fxnas.cli.load:make_graph", (model, inputs, fixed_batch)) if in_workers else graph,
-        _strategy(strategy, space, seed, population, sample_size),
-        full_name(evaluator, model),
+        what.graph,
+        make_strategy(strategy, what.space, seed, population=population, sample_size=sample_size),
+        what.evaluator,
         trials=trials,
         workers=workers,
         study=study,
         in_flight=in_flight,
-        timeout=timeout,
+        timeout=what.timeout,
         progress=False if json else None,
     )
     best = result.top(1)
@@ -106,16 +133,48 @@ def search(
         _ = result.best  # every trial failed: an error, told in one line
 
 
-def _graph(model: str, inputs: list[str] | None, fixed_batch: bool) -> Any:
+class _Searched(NamedTuple):
+    """What `fxnas.search` gets besides the strategy."""
+
+    graph: SearchSpace | ChoiceGraph | Recipe
+    space: SearchSpace
+    evaluator: str | TrialCommand
+    timeout: float | None
+
+
+def _of_command(command: str, space: Path | None, folder: Path, timeout: float | None) -> _Searched:
+    from fxnas.evaluators.command import TrialCommand
+
+    if space is None:
+        raise typer.BadParameter(
+            "--trial-command needs --space space.json; write it with: fxnas space --trial-command … -o space.json"
+        )
+    loaded = SearchSpace.load(space)
+    return _Searched(loaded, loaded, TrialCommand(command, folder, timeout), None)
+
+
+def _of_model(
+    model: str | None,
+    evaluator: str | None,
+    inputs: list[str] | None,
+    fixed_batch: bool,
+    workers: int,
+    timeout: float | None,
+) -> _Searched:
+    if model is None or evaluator is None:
+        missing = "MODEL" if model is None else "--evaluator"
+        raise typer.BadParameter(f"{missing} is missing; give a model and --evaluator, or --trial-command and --space")
+    named = full_name(evaluator, model)
     if model.endswith(".json"):
-        return SearchSpace.load(model)
-    return make_graph(model, inputs, fixed_batch)
+        space = SearchSpace.load(model)
+        return _Searched(space, space, named, timeout)
+    graph = make_graph(model, inputs, fixed_batch)
+    recipe = Recipe("fxnas.cli.load:make_graph", (model, inputs, fixed_batch))
+    return _Searched(recipe if workers else graph, graph.space, named, timeout)
 
 
-def _strategy(name: StrategyName, space: SearchSpace, seed: int, population: int, sample_size: int) -> Strategy:
-    if name is StrategyName.random:
-        return RandomSearch(space, seed=seed)
-    return RegularizedEvolution(space, seed=seed, population=population, sample_size=sample_size)
+def _beside(study: Path | None) -> Path:
+    return Path("fxnas-trials") if study is None else study.with_name(f"{study.name}-trials")
 
 
 def _show(result: SearchResult, output: Path | None, json: bool) -> None:
