@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import json
 import re
+import shlex
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -56,8 +58,8 @@ def example(run_python: Callable[..., Any]) -> Run:
     return run
 
 
-def test_there_are_five_short_ones() -> None:
-    assert [path.name[:2] for path in NUMBERED] == ["01", "02", "03", "04", "05"]
+def test_there_are_six_short_ones() -> None:
+    assert [path.name[:2] for path in NUMBERED] == ["01", "02", "03", "04", "05", "06"]
     assert all(len(path.read_text("utf-8").splitlines()) < 80 for path in NUMBERED)
     assert all(ast.get_docstring(ast.parse(path.read_text("utf-8"))) for path in NUMBERED)
 
@@ -105,3 +107,19 @@ def test_05_onnx_deployment(example: Run) -> None:
     assert served["accuracy"] > 0.9
     assert served["max_error"] < 1e-4
     assert served["torch_imported"] is False
+
+
+def test_06_trial_alone(example: Run, tmp_path: Path) -> None:
+    lines = example(6, FXNAS_DATA=str(tmp_path)).splitlines()  # no MNIST there
+    assert [line.partition(":")[0] for line in lines] == ["intermediate result"] * 2 + ["final result"]
+    assert float(lines[-1].partition(":")[2]) > 0.6
+
+
+def test_06_trial_searched(run_python: Callable[..., Any], tmp_path: Path) -> None:
+    command = f"{shlex.quote(sys.executable)} {shlex.quote(str(EXAMPLES / '06_trial.py'))}"
+    run_python("-m", "fxnas", "space", "--trial-command", command, "-o", "space.json")
+    assert list(json.loads((tmp_path / "space.json").read_text())) == ["conv1", "skipcon"]
+    of = ("--trial-command", command, "--space", "space.json", "--strategy", "ppo", "--trials", "2", "--workers", "1")
+    found = json.loads(run_python("-m", "fxnas", "search", *of, "--json").stdout)
+    assert found["best"]["score"] > 0.6
+    assert len(found["trials"][0]["reports"]) == 2
