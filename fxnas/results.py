@@ -8,11 +8,16 @@ import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from fxnas.architecture import Architecture
-from fxnas.errors import FxnasError, SearchSpaceError, shown
+from fxnas.errors import FxnasError, SearchSpaceError, nearest, shown
 from fxnas.space import SearchSpace
+from fxnas.strategies.pareto import Point, first_front
+from fxnas.trial_table import table
+
+if TYPE_CHECKING:
+    import pandas
 
 State = Literal["waiting", "running", "done", "failed", "pruned"]
 
@@ -167,9 +172,7 @@ class SearchResult:
     @property
     def front(self) -> list[Trial]:
         """The trials of different architectures that no other trial beats in every objective, in order."""
-        scored = [(trial.objectives or (trial.score,), trial) for trial in self.trials if trial.score is not None]
-        best = [trial for score, trial in scored if not any(_dominates(other, score) for other, _ in scored)]
-        return list({trial.architecture: trial for trial in reversed(best)}.values())[::-1]
+        return _front([(t.objectives or (t.score,), t) for t in self.trials if t.score is not None])
 
     @property
     def fingerprint(self) -> str:
@@ -189,6 +192,53 @@ class SearchResult:
             distinct.setdefault(trial.architecture, trial)
         return list(distinct.values())[:n]
 
+    def pareto(self, *metrics: str) -> list[Trial]:
+        """The Pareto front over metrics: the trials that no other trial beats in all of them.
+
+            result.pareto("accuracy", "-latency_ms")  # accurate and fast
+
+        Trials without one of the metrics, or where it isn't finite, are left out.
+
+        Args:
+            metrics: their names as the evaluator gave them, or "score". Higher is better; a leading "-" says that lower
+                is better.
+
+        Returns:
+            Trials of different architectures, in the order of their numbers.
+
+        Raises:
+            FxnasError: no metric is named, or no trial has one of that name.
+        """
+        if not metrics:
+            raise FxnasError('a front needs at least one metric: pareto("score", "-latency_ms")')
+        wanted = [(name.removeprefix("-"), -1.0 if name.startswith("-") else 1.0) for name in metrics]
+        done = [({**t.metrics, "score": t.score}, t) for t in self.trials if t.score is not None]
+        known = dict.fromkeys(["score", *(name for values, _ in done for name in values)])
+        for name, _ in wanted:
+            if done and name not in known:
+                raise FxnasError(
+                    f"no trial has a metric {shown(name)}; known: {', '.join(known)}{nearest(name, known)}"
+                )
+        points = [(tuple(sign * values.get(name, math.nan) for name, sign in wanted), trial) for values, trial in done]
+        return _front([(point, trial) for point, trial in points if all(map(math.isfinite, point))])
+
+    def to_frame(self) -> pandas.DataFrame:
+        """All trials as a pandas DataFrame, with the rows and columns of `fxnas study export --format csv`.
+
+        One row a trial, "metric.<name>" for each metric, "choice.<key>" for each choice; None or NaN elsewhere.
+
+        Raises:
+            FxnasError: pandas isn't installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise FxnasError("a data frame needs pandas: pip install 'fxnas[pandas]'") from error
+        keys = self.trials[0].architecture.choices if self.trials else ()
+        rows = [{**trial.to_json(), "hash": trial.architecture.fingerprint} for trial in self.trials]
+        columns, values = table(rows, keys)
+        return pandas.DataFrame(values, columns=columns)
+
     def __str__(self) -> str:
         counts = {state: sum(trial.state == state for trial in self.trials) for state in ("failed", "pruned")}
         told = "".join(f", {count} {state}" for state, count in counts.items() if count)
@@ -197,8 +247,10 @@ class SearchResult:
         return f"{len(self.trials)} trials{told}{best}"
 
 
-def _dominates(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
-    return one != other and all(a >= b for a, b in zip(one, other, strict=True))
+def _front(scored: Sequence[tuple[Point, Trial]]) -> list[Trial]:
+    """Those that no other one beats, the first of each architecture."""
+    best = [scored[i][1] for i in first_front([point for point, _ in scored])]
+    return list({trial.architecture: trial for trial in reversed(best)}.values())[::-1]
 
 
 def _finite(values: Mapping[str, float]) -> dict[str, float | None]:

@@ -15,7 +15,7 @@ from fxnas.architecture import fingerprint_of
 from fxnas.errors import FxnasError, SearchSpaceError, shown
 from fxnas.files import parse_json
 from fxnas.owners import Owners
-from fxnas.results import Trial
+from fxnas.results import SearchResult, Trial
 from fxnas.space import SearchSpace
 from fxnas.study_file import MEMORY, opened, path_of, worded
 
@@ -81,12 +81,7 @@ class Study:
             SearchSpaceError: the study was begun with another space or another strategy; names the difference.
             FxnasError: the study can't be written.
         """
-        wanted = {
-            "fingerprint": space.fingerprint,
-            "space": space.to_json(),
-            "active": {key: str(choice.active) for key, choice in space.items()},
-            "strategy": json.loads(json.dumps(dict(strategy))),
-        }
+        wanted = {**_described(space), "strategy": json.loads(json.dumps(dict(strategy)))}
         with self.writing():
             found = self.described
             if found:
@@ -118,6 +113,21 @@ class Study:
         with worded(self.path):
             found = self._connection.execute(query, (since, wanted)).fetchall()
         return [self._as_json(row) for row in found]
+
+    def result(self, space: SearchSpace) -> SearchResult:
+        """The finished trials, as `fxnas.search` returns them: `study.result(graph.space).best`.
+
+        Args:
+            space: the space that the study was begun with.
+
+        Raises:
+            SearchSpaceError: the study was begun with another space, or is damaged.
+        """
+        found = self.described
+        if found:
+            _compare_space(f"study {self.path}", found, _described(space))
+        trials = [self._trial(row, space) for row in self.rows()]
+        return SearchResult([trial for trial in trials if trial.finished])
 
     def changed(self) -> bool:
         """Whether others' trials may have changed since this was last asked; True at first."""
@@ -252,6 +262,12 @@ class Study:
             value[name] = self._parsed(value[name], f"{what}, {name}")
         return value
 
+    def _trial(self, row: Mapping[str, Any], space: SearchSpace) -> Trial:
+        try:
+            return Trial.from_json(row, space)
+        except ValueError as error:
+            raise SearchSpaceError(f"study {self.path}, trial {row['trial']}: {error}") from error
+
     def _parsed(self, text: object, where: str) -> Any:
         if not isinstance(text, str):
             raise SearchSpaceError(f"study {self.path}, {where}: JSON is needed, got {shown(text)}")
@@ -267,13 +283,25 @@ def _written(trial: Trial) -> dict[str, object]:
     }
 
 
+def _described(space: SearchSpace) -> dict[str, Any]:
+    return {
+        "fingerprint": space.fingerprint,
+        "space": space.to_json(),
+        "active": {key: str(choice.active) for key, choice in space.items()},
+    }
+
+
 def _compare(study: str, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    _compare_space(study, found, wanted)
+    if found.get("strategy") != wanted["strategy"]:
+        _refuse(study, "strategy", _difference(found.get("strategy"), wanted["strategy"], "setting"))
+
+
+def _compare_space(study: str, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     if found.get("fingerprint") != wanted["fingerprint"]:
         _refuse(study, "space", _difference(found.get("space"), wanted["space"], "choice"))
     if found.get("active") != wanted["active"]:
         _refuse(study, "space", _difference(found.get("active"), wanted["active"], "where choice"))
-    if found.get("strategy") != wanted["strategy"]:
-        _refuse(study, "strategy", _difference(found.get("strategy"), wanted["strategy"], "setting"))
 
 
 def _refuse(study: str, what: str, difference: str) -> None:

@@ -5,15 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from fxnas.files import write_atomic
 from fxnas.study import Study
-
-_FIRST = ("trial", "state", "score", "objectives")
-_LAST = ("source", "attempts", "seconds", "seed", "host", "pid", "hash", "error")
+from fxnas.trial_table import table
 
 
 def json_lines(study: Study) -> str:
@@ -26,21 +23,11 @@ def comma_separated(study: Study) -> str:
 
     Several objectives and decisions of several candidates are JSON. Reports and tracebacks are left out.
     """
-    rows = study.rows()
-    metrics = _names(rows, "metrics")
-    keys = [key for key in study.described.get("space", {}) if any(key in row["architecture"] for row in rows)]
+    columns, rows = table(study.rows(), study.described.get("space", {}))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*_FIRST, *(f"metric.{name}" for name in metrics), *_LAST, *(f"choice.{key}" for key in keys)])
-    for row in rows:
-        writer.writerow(
-            [
-                *(_cell(row[name]) for name in _FIRST),
-                *(_cell(row["metrics"].get(name)) for name in metrics),
-                *(_cell(row[name]) for name in _LAST),
-                *(_cell(row["architecture"].get(key)) for key in keys),
-            ]
-        )
+    writer.writerow(columns)
+    writer.writerows([_cell(value) for value in row] for row in rows)
     return text.getvalue()
 
 
@@ -60,11 +47,6 @@ def export_study(study: Study, path: str | Path, format: str = "jsonl") -> None:
         SearchSpaceError: the study is damaged.
     """
     write_atomic(path, FORMATS[format](study))
-
-
-def _names(rows: Sequence[Mapping[str, Any]], member: str) -> list[str]:
-    """The names that any row has, in the order of their first appearance."""
-    return list(dict.fromkeys(name for row in rows for name in row[member]))
 
 
 def _cell(value: object) -> object:

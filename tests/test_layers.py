@@ -22,7 +22,7 @@ FOLDERS = {"fxnas": "fxnas", "fxnas.passes": "passes", "fxnas.exporters": "expor
 LAYERS = [
     "errors",
     "strict_json conditions subsets tree named owners",
-    "files forms study_file study_optuna",
+    "files forms study_file study_optuna trial_table",
     "choice",
     "counting",
     "entries",

@@ -13,6 +13,16 @@ def dominates(one: Point, other: Point) -> bool:
     return one != other and all(a >= b for a, b in zip(one, other, strict=True))
 
 
+def first_front(points: Sequence[Point]) -> list[int]:
+    """The positions of the points that no other one beats, in order; equal points don't beat each other."""
+    found: list[int] = []
+    # Whatever beats a point sorts before it, so that only those kept so far need to be asked.
+    for i in sorted(range(len(points)), key=lambda i: points[i], reverse=True):
+        if not any(dominates(points[kept], points[i]) for kept in found):
+            found.append(i)
+    return sorted(found)
+
+
 def fronts(points: Sequence[Point]) -> list[list[int]]:
     """The positions of the points, front by front: each is beaten only by points of earlier ones."""
     beats: list[list[int]] = [[] for _ in points]
