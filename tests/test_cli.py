@@ -309,6 +309,19 @@ class TestStudy:
             assert done.code == 1
             assert "study none.db does not exist" in done.err
 
+    def test_report(self, cli: Cli, study: str, tmp_path: Path) -> None:
+        assert "6 trials reported in r.html" in cli("report", study, "-o", "r.html", "--title", "Mine").out
+        page = (tmp_path / "r.html").read_text("utf-8")
+        assert '"title":"Mine"' in page
+        cli("report", study, "-o", "r.html", "--front", "score", "--front", "-seconds")
+        assert '"front":[{"column":0,"lower":false},{"column":1,"lower":true}]' in (tmp_path / "r.html").read_text(
+            "utf-8"
+        )
+        done = cli("report", study, "--front", "score", "--front", "speed")
+        assert (done.code, "there is no column 'speed'; known: score, seconds" in done.err) == (1, True)
+        assert "fxnas report search.db -o report.html" in cli("report", "--help").out
+        assert "study none.db does not exist" in cli("report", "none.db").err
+
     @pytest.mark.parametrize("command", ["ls", "show", "best", "export"])
     def test_has_examples(self, cli: Cli, command: str) -> None:
         assert f"fxnas study {command}" in cli("study", command, "--help").out.partition("For example:")[2]

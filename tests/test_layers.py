@@ -45,7 +45,7 @@ LAYERS = [
     "exporters evaluators",
     "results recipe doctor digits",
     "progress stopping study",
-    "study_export",
+    "study_export report",
     "running",
     "search",
     "demo",

@@ -24,7 +24,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 
 def sources() -> set[str]:
     """Every source file by the name that it has once installed."""
-    found = {"fxnas/py.typed"}
+    web = (ROOT / "fxnas/report/web").iterdir()
+    found = {"fxnas/py.typed", *(f"fxnas/report/web/{path.name}" for path in web)}
     for folder, installed in FOLDERS.items():
         for path in (ROOT / folder).rglob("*.py"):
             name = path.relative_to(ROOT / folder).as_posix()

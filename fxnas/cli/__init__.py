@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fxnas.cli import console, demo, doctor, export, search, space, study, trace, verify
+from fxnas.cli import console, demo, doctor, export, report, search, space, study, trace, verify
 
 app = typer.Typer(
     name="fxnas",
@@ -21,7 +21,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (trace.trace, space.space, search.search, export.export, verify.verify, doctor.doctor, demo.demo):
+for command in (
+    *(trace.trace, space.space, search.search, report.report, export.export, verify.verify),
+    *(doctor.doctor, demo.demo),
+):
     app.command()(command)
 app.add_typer(study.app, name="study")
 

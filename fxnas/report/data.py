@@ -1,0 +1,130 @@
+"""What the page of a report is told of a study: plain data, column by column, with every number as it is recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fxnas import __version__
+from fxnas.choice import Choice
+from fxnas.errors import FxnasError, SearchSpaceError, nearest, shown
+from fxnas.space import SearchSpace
+from fxnas.study import Study
+
+FORMAT = 1
+_MOST_TEXT = 500  # characters kept of an error
+# Metrics with such a part in their names are costs, unless the user says otherwise; the page says and changes it.
+_COSTS = ("latency", "flops", "macs", "param", "memory", "loss", "error", "size", "bytes", "seconds", "energy", "_ms")
+
+
+def report_data(study: Study, *, front: Sequence[str] = (), title: str | None = None) -> dict[str, Any]:
+    """The data of a report.
+
+    Hosts, processes and tracebacks are left out: reports are passed on, and these tell of the machine.
+
+    Args:
+        study: what to report on.
+        front: the names of two columns that the Pareto front is drawn over, a leading "-" where lower is better:
+            "score", "seconds", metrics, "objective 1" and so on. By default the first two objectives, or the score and
+            the first other metric; the page can show others.
+        title: what the page is headed; by default the study's file name without ending.
+
+    Returns:
+        "choices", "columns" (numbers by trial, None where there is none, the score first), "trials", and what else the
+        page says. A decision is the number of a candidate, a list of them where not exactly one is chosen, or None
+        where the choice plays no role.
+
+    Raises:
+        FxnasError: the study has not begun, or there is no such column.
+        SearchSpaceError: the study is damaged.
+    """
+    described = study.described
+    if not described:
+        raise FxnasError(f"study {study.path} has not begun: there is nothing to report")
+    space = SearchSpace.from_json(described["space"])
+    rows = study.rows()
+    columns = list(_columns(rows))
+    errors = {row["error"]: None for row in rows if row["error"] is not None}
+    numbered = {error: number for number, error in enumerate(errors)}
+    return {
+        "fxnas": __version__,
+        "format": FORMAT,
+        "title": Path(study.path).stem if title is None else title,
+        "strategy": described["strategy"],
+        "choices": [
+            {"key": key, "kind": choice.kind, "candidates": choice.candidates, "n_chosen": choice.n_chosen}
+            for key, choice in space.items()
+        ],
+        "columns": columns,
+        "front": _front(columns, front),
+        "errors": [_cut(error) for error in errors],
+        "trials": {
+            "number": [row["trial"] for row in rows],
+            "state": [row["state"] for row in rows],
+            "source": [row["source"] for row in rows],
+            "error": [numbered.get(row["error"]) for row in rows],
+            "decisions": [_decisions(choice, rows, study.path) for choice in space.values()],
+        },
+    }
+
+
+def _columns(rows: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Each name once: what is called like an earlier column, or only repeats the score, has no column of its own."""
+    scores = [row["score"] for row in rows]
+    yield {"name": "score", "values": scores}
+    taken = {"score", "seconds"}
+    for name in dict.fromkeys(name for row in rows for name in row["metrics"]):
+        values = [row["metrics"].get(name) for row in rows]
+        if name not in taken and values != scores:
+            yield {"name": name, "values": values}
+        taken.add(name)
+    for place in range(1, max((len(row["objectives"]) for row in rows), default=0)):
+        if (name := f"objective {place}") not in taken:
+            values = [row["objectives"][place] if place < len(row["objectives"]) else None for row in rows]
+            yield {"name": name, "values": values}
+    yield {"name": "seconds", "values": [row["seconds"] or None for row in rows]}
+
+
+def _front(columns: Sequence[Mapping[str, Any]], wanted: Sequence[str]) -> list[dict[str, Any]] | None:
+    names = [column["name"] for column in columns]
+    if wanted:
+        if len(wanted) != 2:
+            raise FxnasError(f"the front is drawn over two columns, got {len(wanted)}: {shown(list(wanted))}")
+        return [_axis(name.removeprefix("-"), name.startswith("-"), names) for name in wanted]
+    others = [name for name in names if name not in ("score", "seconds")]
+    objectives = [name for name in others if name.startswith("objective ")]
+    other = next(iter(objectives or others), None)
+    if other is None:
+        return None
+    cost = other not in objectives and any(part in other.lower() for part in _COSTS)
+    return [_axis("score", False, names), _axis(other, cost, names)]
+
+
+def _axis(name: str, lower: bool, names: Sequence[str]) -> dict[str, Any]:
+    if name not in names:
+        raise FxnasError(f"there is no column {shown(name)}; known: {', '.join(names)}{nearest(name, names)}")
+    return {"column": names.index(name), "lower": lower}
+
+
+def _decisions(choice: Choice, rows: Sequence[Mapping[str, Any]], path: str) -> list[Any]:
+    """One decision a trial; each form is read once, for there are few and trials are many."""
+    read: dict[str, int | list[int]] = {}
+    found: list[Any] = []
+    for row in rows:
+        if choice.key not in row["architecture"]:
+            found.append(None)
+            continue
+        written = row["architecture"][choice.key]
+        if repr(written) not in read:
+            try:
+                decision = choice.parse(written)
+            except ValueError as error:
+                raise SearchSpaceError(f"study {path}, trial {row['trial']}: {error}") from error
+            read[repr(written)] = decision[0] if len(decision) == 1 else list(decision)
+        found.append(read[repr(written)])
+    return found
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _MOST_TEXT else f"{text[:_MOST_TEXT]}…"

@@ -1,0 +1,268 @@
+"""The report: what its page holds, that it can only run its own script, and what that script computes."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import random
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from spaces import flat_space, nested_space
+
+from fxnas.choice import Choice
+from fxnas.errors import FxnasError, SearchSpaceError
+from fxnas.report.data import report_data
+from fxnas.report.page import SCRIPTS, report_page, write_report
+from fxnas.results import SearchResult, Trial
+from fxnas.space import SearchSpace
+from fxnas.study import Study
+
+WEB = Path(__file__).resolve().parent.parent / "fxnas/report/web"
+HOSTILE = "</script><img src=x onerror=alert(1)> <!--<script> {{script}} &amp; \u2028 '\""
+
+
+def study_of(count: int, space: SearchSpace | None = None, **options: Any) -> Study:
+    """A study in memory whose trials failed, were pruned, or have a score and a latency."""
+    space = space or nested_space()
+    rng = random.Random(0)
+    study = Study()
+    study.begin(space, {"name": "RandomSearch", "seed": 0})
+    with study.writing():
+        for number in range(count):
+            study.add(trial_of(number, space, rng, **options), told=0, repeated=True)
+    return study
+
+
+def trial_of(
+    number: int, space: SearchSpace, rng: random.Random, error: str = "OOM", name: str = "latency_ms"
+) -> Trial:
+    architecture = space.sample(rng)
+    if number % 10 == 3:
+        return Trial(number, architecture, "failed", error=error, traceback="File /home/me/x.py", host="me")
+    if number % 10 == 4:
+        return Trial(number, architecture, "pruned", error="too low")
+    score = rng.random()
+    metrics = {"score": score, name: float("nan") if number % 10 == 5 else rng.random() / 3}
+    return Trial(number, architecture, "done", score, metrics=metrics, seconds=0.25)
+
+
+class Page(HTMLParser):
+    """The elements of a page, and the text of its scripts and styles."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: dict[str, str] = {}
+        self.inside = ""
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attributes)))
+        self.inside = dict(attributes).get("id") or tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts[self.inside] = self.texts.get(self.inside, "") + data
+
+    def handle_endtag(self, tag: str) -> None:
+        self.inside = ""
+
+    @property
+    def data(self) -> dict[str, Any]:
+        return json.loads(self.texts["data"])
+
+    @property
+    def policy(self) -> dict[str, str]:
+        (policy,) = (a["content"] for _, a in self.tags if a.get("http-equiv") == "Content-Security-Policy")
+        assert policy is not None
+        return dict(part.strip().split(" ", 1) for part in policy.split(";"))
+
+
+def page_of(study: Study, **options: Any) -> Page:
+    return Page(report_page(report_data(study, **options)))
+
+
+class TestPage:
+    def test_the_policy_allows_its_own_script_and_style_and_nothing_else(self) -> None:
+        page = page_of(study_of(3))
+        assert page.policy["default-src"] == "'none'"
+        for directive, tag in (("script-src", "script"), ("style-src", "style")):
+            digest = hashlib.sha256(page.texts[tag].encode()).digest()
+            assert page.policy[directive] == f"'sha256-{base64.b64encode(digest).decode()}'"
+
+    def test_it_needs_nothing_from_elsewhere(self) -> None:
+        text = report_page(report_data(study_of(3)))
+        assert "://" not in text.replace('"http://www.w3.org/2000/svg"', "")  # the name of SVG, never fetched
+        assert not re.search(r"@import|url\(|\b(src|href)=|\bimport\b|fetch\(|innerHTML", text)
+        assert [tag for tag, _ in Page(text).tags].count("script") == 2
+        assert not any(name.startswith("on") or name == "style" for _, each in Page(text).tags for name in each)
+
+    def test_it_is_small(self) -> None:
+        assert len(report_page(report_data(study_of(0))).encode()) < 100_000
+
+    def test_a_script_can_not_end_itself(self) -> None:
+        assert {path.name for path in WEB.iterdir()} == {*SCRIPTS, "page.css", "page.html"}
+        for name in SCRIPTS:
+            assert not re.search(r"</script|<script|<!--|\{\{", (WEB / name).read_text("utf-8"))
+
+    def test_what_users_name_stays_text(self) -> None:
+        space = SearchSpace([Choice(HOSTILE, "layer_choice", (HOSTILE, "\udcff"), 1)])
+        study = study_of(20, space, error=HOSTILE, name=HOSTILE)
+        page = page_of(study, title=HOSTILE)
+        harmless = page_of(study_of(20))
+        assert [tag for tag, _ in page.tags] == [tag for tag, _ in harmless.tags]
+        assert page.policy == harmless.policy
+        assert page.data["title"] == page.data["choices"][0]["key"] == page.data["columns"][1]["name"] == HOSTILE
+        assert page.data["choices"][0]["candidates"] == [HOSTILE, "\udcff"]
+        assert HOSTILE in page.data["errors"]
+
+    def test_is_written_whole(self, tmp_path: Path) -> None:
+        write_report(study_of(3), tmp_path / "r.html")
+        assert Page((tmp_path / "r.html").read_text("utf-8")).data["trials"]["number"] == [0, 1, 2]
+        assert [path.name for path in tmp_path.iterdir()] == ["r.html"]
+
+    @pytest.mark.parametrize(("trials", "seconds"), [(3, 0.5), (300, 1), (10_000, 8)])
+    def test_any_number_of_trials_takes_little_time_and_room(self, trials: int, seconds: float) -> None:
+        study = study_of(trials, flat_space())
+        start = time.process_time()
+        text = report_page(report_data(study))
+        assert time.process_time() - start < seconds
+        assert len(text) < 100_000 + 150 * trials
+
+
+class TestData:
+    def test_every_number_is_the_study_s(self) -> None:
+        study = study_of(100)
+        data, rows = page_of(study).data, study.rows()
+        columns = {column["name"]: column["values"] for column in data["columns"]}
+        assert list(columns) == ["score", "latency_ms", "seconds"]
+        assert columns["score"] == [row["score"] for row in rows]
+        assert columns["latency_ms"] == [row["metrics"].get("latency_ms") for row in rows]
+        assert columns["seconds"] == [row["seconds"] or None for row in rows]
+        assert data["trials"]["number"] == [row["trial"] for row in rows]
+        assert data["trials"]["state"] == [row["state"] for row in rows]
+        errors = [None if e is None else data["errors"][e] for e in data["trials"]["error"]]
+        assert errors == [row["error"] for row in rows]
+        assert data["strategy"] == {"name": "RandomSearch", "seed": 0}
+
+    def test_decisions_are_the_architectures(self) -> None:
+        space = nested_space()
+        study = study_of(100)
+        data = report_data(study)
+        for c, (key, choice) in enumerate(space.items()):
+            assert data["choices"][c]["candidates"] == choice.candidates
+            for row, decision in zip(study.rows(), data["trials"]["decisions"][c], strict=True):
+                written = row["architecture"].get(key)
+                chosen = (decision,) if isinstance(decision, int) else decision
+                assert written is None if decision is None else choice.written(chosen) == written
+
+    def test_says_nothing_of_the_machine(self) -> None:
+        assert "/home/me" not in json.dumps(report_data(study_of(20)))
+
+    def test_the_front_is_of_the_score_and_the_next_metric(self) -> None:
+        data = report_data(study_of(20))
+        assert data["front"] == [{"column": 0, "lower": False}, {"column": 1, "lower": True}]
+        assert report_data(study_of(20), front=["seconds", "-score"])["front"] == [
+            {"column": 2, "lower": False},
+            {"column": 0, "lower": True},
+        ]
+        assert report_data(study_of(0))["front"] is None
+
+    def test_of_objectives_it_is_of_the_first_two(self) -> None:
+        space = flat_space()
+        with Study() as study:
+            study.begin(space, {})
+            with study.writing():
+                trial = Trial(0, space.default, "done", 1.0, objectives=(1.0, -2.0))
+                study.add(trial, told=0, repeated=False)
+            data = report_data(study)
+        assert [column["name"] for column in data["columns"]] == ["score", "objective 1", "seconds"]
+        assert data["columns"][1]["values"] == [-2.0]
+        assert data["front"] == [{"column": 0, "lower": False}, {"column": 1, "lower": False}]
+
+    def test_wrong_columns_are_told(self) -> None:
+        with pytest.raises(FxnasError, match="no column 'latency'; known: score, latency_ms, seconds, did you mean"):
+            report_data(study_of(20), front=["score", "-latency"])
+        with pytest.raises(FxnasError, match="over two columns, got 1"):
+            report_data(study_of(20), front=["score"])
+
+    def test_a_study_without_a_search_is_refused(self) -> None:
+        with Study() as study, pytest.raises(FxnasError, match="has not begun"):
+            report_data(study)
+
+    def test_a_damaged_study_is_refused(self) -> None:
+        with Study() as study:
+            study.begin(flat_space(), {})
+            with study.writing():
+                study.add(Trial(0, nested_space().default, "waiting"), told=0, repeated=False)
+                study.add(Trial(1, flat_space(candidates=9).architecture(8), "waiting"), told=0, repeated=False)
+            with pytest.raises(SearchSpaceError, match=r"trial 1: choice 'c5' has candidates 0\.\.3 .*, got 'op8'"):
+                report_data(study)
+
+
+@pytest.fixture
+def javascript() -> Callable[[str], Any]:
+    """The value of an expression in the page's own language, with what core.js defines."""
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("node is not installed")
+
+    def run(expression: str) -> Any:
+        code = (WEB / "core.js").read_text("utf-8") + f"\nconsole.log(JSON.stringify({expression}));"
+        done = subprocess.run([node, "-"], input=code, capture_output=True, text=True, encoding="utf-8", timeout=60)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    return run
+
+
+class TestScript:
+    def test_the_front_is_that_of_the_results(self, javascript: Callable[[str], Any]) -> None:
+        space = flat_space()
+        rng = random.Random(1)
+        metrics: list[Mapping[str, float]] = [
+            {"score": float(rng.randrange(30)), "cost": float(rng.randrange(30))} for _ in range(200)
+        ]
+        trials = [Trial(i, space.architecture(i), "done", m["score"], metrics=m) for i, m in enumerate(metrics)]
+        xs, ys = json.dumps([m["score"] for m in metrics]), json.dumps([m["cost"] for m in metrics])
+        for sign in ("", "-"):
+            found = javascript(f"paretoFront({xs}, {ys}, [false, {'true' if sign else 'false'}])")
+            assert sorted(found) == [t.number for t in SearchResult(trials).pareto("score", f"{sign}cost")]
+
+    def test_the_best_is_that_of_the_results(self, javascript: Callable[[str], Any]) -> None:
+        assert javascript("improvements([null, 1, 0, 1, 3, null, 3])") == [1, 4]
+
+    def test_candidates_are_scored_by_the_trials_that_took_them(self, javascript: Callable[[str], Any]) -> None:
+        taken, scores = "[0, 1, [0, 1], [], null, 0]", "[1, 2, 4, 8, 16, null]"
+        call = f"candidateScores({{candidates: ['a', 'b']}}, {taken}, {scores}, new Set([2]))"
+        a, b, none = javascript(call)
+        assert (a["n"], a["mean"], a["best"], a["share"]) == (2, 2.5, 4, 1)
+        assert (b["n"], b["mean"], b["best"], b["share"]) == (2, 3, 4, 1)
+        assert (none["n"], none["mean"], none["best"], none["share"]) == (1, 8, 8, 0)
+
+    def test_numbers_are_readable(self, javascript: Callable[[str], Any]) -> None:
+        assert javascript("[null, 0, -0.12345678, 12345, 5500000, 1e-9, 1e300].map(readable)") == [
+            *("–", "0", "−0.12346", "12345", "5.5M", "1.00e−9", "1.00e+300"),
+        ]
+        assert javascript("tickLabels([0, 0.1, 0.2])") == ["0.0", "0.1", "0.2"]
+        assert javascript("tickLabels([20000, 25000])") == ["20k", "25k"]
+
+    def test_any_range_has_ticks(self, javascript: Callable[[str], Any]) -> None:
+        for values in ("[]", "[null]", "[0]", "[5, 5]", "[-1e308, 1e308]", "[1e-300, 2e-300]", "[0, 1, 2, 1e9]"):
+            low, high = javascript(f"domain({values})")
+            assert low < high
+            assert 1 <= len(javascript(f"ticks({low}, {high}, 5)")) <= 11
+
+    def test_what_is_far_off_is_left_out_unless_kept(self, javascript: Callable[[str], Any]) -> None:
+        values = json.dumps([*range(100), -5000])
+        assert javascript(f"domain({values})") == [0, 99]
+        assert javascript(f"domain({values}, [-5000])") == [-5000, 99]
