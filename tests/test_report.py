@@ -210,6 +210,38 @@ class TestData:
 
 
 @pytest.fixture
+def browser(tmp_path: Path) -> Callable[[str], str]:
+    """The document that a page has made of itself, as a real browser writes it."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("chromium is not installed")
+
+    def run(page: str) -> str:
+        (tmp_path / "page.html").write_text(page, "utf-8")
+        options = ("--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/profile")
+        command = [chromium, *options, "--virtual-time-budget=2000", "--dump-dom", f"file://{tmp_path}/page.html"]
+        return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", timeout=120).stdout
+
+    return run
+
+
+class TestInABrowser:
+    def test_names_are_shown_as_they_are(self, browser: Callable[[str], str]) -> None:
+        space = SearchSpace([Choice(HOSTILE, "layer_choice", (HOSTILE, "b"), 1)])
+        dom = Page(browser(report_page(report_data(study_of(60, space, error=HOSTILE, name=HOSTILE), title=HOSTILE))))
+        tags = [tag for tag, _ in dom.tags]
+        assert "img" not in tags
+        assert dom.texts["h1"] == HOSTILE
+        assert tags.count("svg") == 2
+        assert "page 1 of 3, 60 of 60 trials" in dom.texts["span"]
+
+    def test_a_study_without_trials_has_a_page(self, browser: Callable[[str], str]) -> None:
+        dom = Page(browser(report_page(report_data(study_of(0)))))
+        assert "no trial has a score yet" in dom.texts["p"]
+        assert "page 1 of 1, 0 of 0 trials" in dom.texts["span"]
+
+
+@pytest.fixture
 def javascript() -> Callable[[str], Any]:
     """The value of an expression in the page's own language, with what core.js defines."""
     node = shutil.which("node")
