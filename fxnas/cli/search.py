@@ -74,6 +74,12 @@ def search(
         Path | None, typer.Option("--study", "-d", help="Record trials here, and go on from it.", show_default=False)
     ] = None,
     workers: Annotated[int, typer.Option(min=0, help="Trials at a time, each in a process; 0: in this one.")] = 0,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            help='Where workers run: "ray", or the address of a Ray cluster; by default here.', show_default=False
+        ),
+    ] = None,
     in_flight: Annotated[
         int | None,
         typer.Option(
@@ -118,6 +124,7 @@ def search(
         what.evaluator,
         trials=trials,
         workers=workers,
+        engine=engine,
         study=study,
         in_flight=in_flight,
         timeout=what.timeout,
