@@ -15,6 +15,9 @@ from fxnas.nn import InputChoice, LayerChoice, MutableScope, named_choices
 
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
 
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+"""Where a module keeps what runs beside its `forward`."""
+
 
 def join(path: str, name: str) -> str:
     """The path of a child."""

@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 from torch.fx import Node
 
-_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+from fxnas.modules import HOOKS
 
 
 def single_argument(node: Node) -> Node | None:
@@ -18,7 +18,7 @@ def single_argument(node: Node) -> Node | None:
 
 def obstacle_of_call(module: nn.Module) -> str:
     """Why a call of the module may do more than its class says; empty when it doesn't."""
-    if any(getattr(module, hooks) for hooks in _HOOKS):
+    if any(getattr(module, hooks) for hooks in HOOKS):
         return "it has hooks"
     if "forward" in module.__dict__:
         return "its forward has been replaced"

@@ -17,11 +17,11 @@ from torch import nn
 from torch.fx import Graph, GraphModule, Node
 
 from fxnas.ir.children import MODE, assemble
+from fxnas.tracing.calls import DRAWS
 
-_DRAWS = frozenset(
+_DRAWS = DRAWS | frozenset(
     {
-        "rand", "randn", "randint", "randperm", "rand_like", "randn_like", "randint_like", "bernoulli", "normal",
-        "multinomial", "poisson", "binomial", "bernoulli_", "cauchy_", "exponential_", "geometric_", "log_normal_",
+        "binomial", "bernoulli_", "cauchy_", "exponential_", "geometric_", "log_normal_",
         "normal_", "random_", "uniform_", "dropout", "dropout_", "dropout1d", "dropout2d", "dropout3d",
         "alpha_dropout", "alpha_dropout_", "feature_dropout", "feature_dropout_", "feature_alpha_dropout",
         "feature_alpha_dropout_", "native_dropout", "rrelu", "rrelu_", "gumbel_softmax", "fractional_max_pool2d",

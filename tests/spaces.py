@@ -5,12 +5,9 @@ from __future__ import annotations
 from fxnas.choice import Choice
 from fxnas.conditions import chosen
 from fxnas.space import SearchSpace
+from fxnas.strategy_contract import flat_space
 
-
-def flat_space(choices: int = 6, candidates: int = 4) -> SearchSpace:
-    """LayerChoices "c0", "c1", …, all independent."""
-    names = [f"op{i}" for i in range(candidates)]
-    return SearchSpace.from_json({f"c{i}": {"_type": "layer_choice", "_value": names} for i in range(choices)})
+__all__ = ["flat_space", "nested_space"]
 
 
 def nested_space() -> SearchSpace:

@@ -7,19 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from search_help import asked
 
 from fxnas.architecture import Architecture
 from fxnas.errors import SearchSpaceError
-from fxnas.strategies import PredictorSearch, Strategy
+from fxnas.strategies import PredictorSearch
 from fxnas.strategy_contract import flat_space, nested_space, separable
-
-
-def asked(strategy: Strategy, trials: int) -> list[Architecture]:
-    proposals = []
-    for _ in range(trials):
-        proposals.append(strategy.ask())
-        strategy.tell(proposals[-1], separable(proposals[-1]))
-    return proposals
 
 
 class TestPredictorSearch:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from search_help import ends
 from spaces import flat_space
 
 import fxnas
@@ -80,18 +81,6 @@ def shell(script: str, **options: Any) -> TrialCommand:
 def search(command: TrialCommand, space: SearchSpace | None = None, **options: Any) -> SearchResult:
     space = space or flat_space()
     return fxnas.search(space, RandomSearch(space), command, **{"trials": 3, "progress": False, **options})
-
-
-def ends(pid: int) -> bool:
-    """Whether a process ends (or is only waiting to be reaped) within some seconds."""
-    for _ in range(100):
-        try:
-            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
-                return True
-        except OSError:
-            return True
-        time.sleep(0.05)
-    return False
 
 
 class TestPython:

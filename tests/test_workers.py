@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 
 import pytest
 import trial_bodies as bodies
-from search_help import SPACE, evolution, search
+from search_help import SPACE, ends, evolution, search
 from spaces import flat_space
 
 import fxnas
@@ -207,19 +206,7 @@ def test_a_fault_fails_its_own_trial_alone(fault: str, tmp_path: Path, monkeypat
         assert result.trials[3].pid != trial.pid
         assert result.trials[3].attempts == 1
     if fault == "fork":
-        assert _ends(int((tmp_path / "left").read_text()))
-
-
-def _ends(pid: int) -> bool:
-    """Whether a process ends (or is only waiting to be reaped) within some seconds."""
-    for _ in range(100):
-        try:
-            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
-                return True
-        except OSError:
-            return True
-        time.sleep(0.05)
-    return False
+        assert ends(int((tmp_path / "left").read_text()))
 
 
 def test_what_trials_print_is_not_the_searchs_output(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from search_help import asked
 
 from fxnas.architecture import Architecture
 from fxnas.errors import SearchSpaceError
@@ -15,17 +16,8 @@ from fxnas.strategies import (
     Nsga2,
     RandomSearch,
     RegularizedEvolution,
-    Strategy,
 )
-from fxnas.strategy_contract import flat_space, nested_space, separable
-
-
-def asked(strategy: Strategy, trials: int) -> list[Architecture]:
-    proposals = []
-    for _ in range(trials):
-        proposals.append(strategy.ask())
-        strategy.tell(proposals[-1], separable(proposals[-1]))
-    return proposals
+from fxnas.strategy_contract import flat_space, nested_space
 
 
 class TestWrappers:

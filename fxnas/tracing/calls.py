@@ -32,12 +32,15 @@ READS = frozenset(
 EFFECTS = frozenset({"_set_grad_enabled", "_assert", "_assert_async", "manual_seed", "set_rng_state"})
 """Functions that are called for what they do: they return no tensor and have to stay."""
 
-RANDOM = frozenset(
+DRAWS = frozenset(
     {
         "rand", "randn", "randint", "randperm", "rand_like", "randn_like", "randint_like", "bernoulli", "normal",
-        "multinomial", "poisson", "empty", "empty_like", "empty_strided", "empty_permuted", "new_empty",
+        "multinomial", "poisson",
     }
 )  # fmt: skip
+"""Functions that give random numbers."""
+
+RANDOM = DRAWS | {"empty", "empty_like", "empty_strided", "empty_permuted", "new_empty"}
 """Factories whose values nobody can know at trace time."""
 
 

@@ -46,10 +46,10 @@ class Steering:
         assert atom is not None
         return atom.key
 
-    def is_member(self, literal: int) -> bool:
-        """Whether the literal is about one candidate, not about whether any is chosen."""
-        atom = self.literals[literal].atom
-        return atom is not None and atom.candidate is not None
+    def members(self, key: str) -> tuple[int, ...]:
+        """The literals of a choice that are about one candidate each, not about whether any is chosen."""
+        atoms = ((i, literal.atom) for i, literal in enumerate(self.literals))
+        return tuple(i for i, a in atoms if a is not None and a.key == key and a.candidate is not None)
 
     def realize(self, assignment: Assignment) -> dict[str, tuple[int, ...]] | None:
         """Decisions under which the literals have the given truth, otherwise as in the base; None if there are none."""
@@ -279,7 +279,7 @@ class Learner:
     def _whole_lists(self, varying: Sequence[int]) -> Iterator[tuple[int, ...]]:
         """All elements of one choice, which matter together where Python counts them; alone, and beside one more."""
         for key in dict.fromkeys(map(self.steering.key, varying)):
-            members = tuple(i for i in varying if self.steering.key(i) == key and self.steering.is_member(i))
+            members = tuple(i for i in self.steering.members(key) if i in varying)
             if _LIMIT < len(members) < _LIST:
                 yield members
                 yield from ((*members, i) for i in varying if self.steering.key(i) != key)

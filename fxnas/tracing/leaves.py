@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.nn.modules import module as _globals
 
+from fxnas.modules import HOOKS
 from fxnas.tracing.fakes import is_contiguous, is_plain, new_value, write
 
 Shape = tuple[int, ...]
@@ -39,13 +40,12 @@ def is_plain_call(module: nn.Module) -> bool:
     own = module.__dict__
     return not (
         own.keys() & _SHADOWS
-        or any(own[name] for name in _HOOKS)
-        or any(getattr(_globals, f"_global{name}") for name in _HOOKS)
+        or any(own[name] for name in HOOKS)
+        or any(getattr(_globals, f"_global{name}") for name in HOOKS)
         or own.get("_compiled_call_impl") is not None
     )
 
 
-_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 _SHADOWS = {"forward", "weight", "bias", "running_mean", "running_var"}  # attributes that would be found first
 
 

@@ -122,10 +122,7 @@ def _others(steering: Steering, key: str, decision: tuple[int, ...]) -> list[tup
     if key == TRAINING_KEY:
         return [() if decision else (0,)]
     choice = steering.choices[key]
-    members = any(
-        lit.atom is not None and lit.atom.key == key and lit.atom.candidate is not None for lit in steering.literals
-    )
-    if not members:
+    if not steering.members(key):
         return [()]
     if choice.count <= _MANY:
         return [other for other in choice.decisions() if other != decision]
@@ -180,9 +177,7 @@ class _Merger:
         """What the program is verified with: every combination of a few, else a sample."""
         base = self.steering.base
         sides = [[base[key], *_others(self.steering, key, base[key])] for key in base]
-        members = any(
-            literal.atom is not None and literal.atom.candidate is not None for literal in self.steering.literals
-        )
+        members = any(map(self.steering.members, base))
         every = not members or all(key == TRAINING_KEY or self.steering.choices[key].count <= _MANY for key in base)
         if every and math.prod(map(len, sides)) <= (_MANY if members else _FEW):
             return [dict(zip(base, sides_of, strict=True)) for sides_of in itertools.product(*sides)]

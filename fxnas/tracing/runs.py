@@ -62,7 +62,6 @@ class Runner:
         self.paths = ModulePaths(model)
         self.example_batch = batch_size((args, kwargs)) if dynamic else None
         self.fake = True
-        self.count = 0
         self.mode_read = False  # in any run
         self._locate, self._repeats = Locator(run_forward.__code__), Repeats()
         self._fakes = FakeTensorMode(allow_non_fake_inputs=True)
@@ -78,7 +77,6 @@ class Runner:
         Raises:
             TraceError: the model fails, or does what no graph can express.
         """
-        self.count += 1
         training = bool(decisions.get(TRAINING_KEY, (0,) if self.model.training else ()))
         try:
             return self._run(decisions, training, self.fake, at)
