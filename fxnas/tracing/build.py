@@ -37,30 +37,32 @@ def build_graph(program: Program, runner: Runner) -> tuple[Graph, dict[str, torc
     for step in program.steps:
         builder.add(step)
     graph = builder.graph
-    _keep_updates(graph)
-    _keep_deciding(graph)
+    _keep_deciding(graph, _keep_updates(graph))
     erase_dead(graph)
     return graph, builder.constants
 
 
-def _keep_updates(graph: Graph) -> None:
+def _keep_updates(graph: Graph) -> dict[Node, Condition]:
     """Keeps a batch norm whose output nobody takes, in no architecture: it is called for its statistics.
 
     Where some architecture takes it, the others don't run it, like all that only an unchosen option needs.
+
+    Returns:
+        when each node is needed then.
     """
     conditions = needs(graph)
     for node in reversed(graph.nodes):
         if node.meta.pop("updates", False) and conditions[node] is NEVER:
             node.meta["effect"] = True
             conditions = needs(graph)
+    return conditions
 
 
-def _keep_deciding(graph: Graph) -> None:
+def _keep_deciding(graph: Graph, conditions: Mapping[Node, Condition]) -> None:
     """Keeps a choice that no value depends on, where a write to memory does."""
     choices = [node for node in graph.nodes if is_choose(node) or is_switch(node)]
     if not choices:
         return
-    conditions = needs(graph)
     asked = dict.fromkeys(key for condition in conditions.values() for key in condition.keys)
     decided = {node.kwargs["key"] for node in choices if conditions[node] is not NEVER}
     for key in asked:
