@@ -157,6 +157,14 @@ def _norm_for_its_statistics(m: Any, x: Tensor) -> Tensor:
     return x * 2
 
 
+def _slowly_converging() -> nn.Linear:
+    """Singular values so close that the power iteration of a spectral norm still moves after dozens of steps."""
+    layer = nn.Linear(4, 4)
+    with torch.no_grad():
+        layer.weight.copy_(torch.diag(torch.tensor([1.0, 0.95, 0.9, 0.85])))
+    return layer
+
+
 def _batch_norm(m: Any, x: Tensor) -> Tensor:
     F.batch_norm(x, m.mean, m.var, None, None, m.training)
     return x * 2
@@ -178,7 +186,7 @@ def _instance_norm(m: Any, x: Tensor) -> Tensor:
         (_norm_for_its_statistics, {"norm": nn.BatchNorm1d(4)}),
         (_norm_for_its_statistics, {"norm": nn.BatchNorm1d(4, momentum=None)}),
         (_norm_for_its_statistics, {"norm": nn.Sequential(nn.BatchNorm1d(4), nn.Linear(4, 4), nn.BatchNorm1d(4))}),
-        (_norm_for_its_statistics, {"norm": nn.utils.parametrizations.spectral_norm(nn.Linear(4, 4))}),
+        (_norm_for_its_statistics, {"norm": nn.utils.parametrizations.spectral_norm(_slowly_converging())}),
         (_batch_norm, {"mean": torch.zeros(4), "var": torch.ones(4)}),
         (_torch_batch_norm, {"mean": torch.zeros(4), "var": torch.ones(4)}),
         (_instance_norm, {"mean": torch.zeros(4), "var": torch.ones(4)}),
