@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fxnas.errors import FxnasError, SearchSpaceError, shown
-from fxnas.evaluators.base import Evaluator
+from fxnas.evaluators.base import Evaluator, check_timeout
 from fxnas.progress import display
 from fxnas.recipe import Recipe
 from fxnas.results import SearchResult, Trial
@@ -207,9 +207,6 @@ def _check_timeout(timeout: object, workers: int, engine: object) -> None:
             'an engine is "ray", the address of a Ray cluster or a concurrent.futures.Executor, and needs workers=1 or '
             f"more, got {shown(engine)}"
         )
-    if timeout is None:
-        return
-    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout > 0:
-        raise FxnasError(f"timeout is a number of seconds, got {shown(timeout)}")
-    if not workers or engine is not None:
+    check_timeout(timeout)
+    if timeout is not None and (not workers or engine is not None):
         raise FxnasError("a time-out needs a process that can be killed: give workers=1 or more, and no engine")

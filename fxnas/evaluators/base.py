@@ -63,6 +63,17 @@ class Report:
             raise TrialPruned(reason)
 
 
+def check_timeout(timeout: object) -> None:
+    """Makes sure that a time-out is a number of seconds, or None.
+
+    Raises:
+        FxnasError: it isn't.
+    """
+    number = not isinstance(timeout, bool) and isinstance(timeout, int | float)
+    if timeout is not None and not (number and timeout > 0):  # type: ignore[operator]  # NaN is none either
+        raise FxnasError(f"timeout is a number of seconds, got {shown(timeout)}")
+
+
 def seed_of(search_seed: int, number: int) -> int:
     """The seed of trial `number` in a search with the seed `search_seed`: 32 bits."""
     digest = hashlib.sha256(f"{search_seed}/{number}".encode()).digest()

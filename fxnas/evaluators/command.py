@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from fxnas.architecture import Architecture
-from fxnas.errors import FxnasError, SearchSpaceError, shown
-from fxnas.evaluators.base import Report, Score
+from fxnas.errors import FxnasError, SearchSpaceError
+from fxnas.evaluators.base import Report, Score, check_timeout
 from fxnas.evaluators.guarded import Guarded, command_words
 from fxnas.evaluators.results_file import ResultsFile
 from fxnas.space import SearchSpace
@@ -52,11 +52,7 @@ class TrialCommand:
 
     def __post_init__(self) -> None:
         """Makes what was given independent of the folder that it was given in."""
-        timeout = self.timeout
-        if timeout is not None and (
-            isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout > 0
-        ):
-            raise FxnasError(f"timeout is a number of seconds, got {shown(timeout)}")
+        check_timeout(self.timeout)
         object.__setattr__(self, "command", command_words(self.command))
         object.__setattr__(self, "folder", os.path.abspath(self.folder))
 

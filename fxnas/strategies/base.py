@@ -98,8 +98,7 @@ class Strategy(ABC):
 
     def _record(self, architecture: Architecture, number: float | None) -> None:
         self.told.append((architecture, number))
-        if self.rewards.get(architecture) is None:
-            self.rewards[architecture] = number
+        remember(self.rewards, architecture, number)
 
     def _number(self, reward: Reward) -> float | None:
         if reward is None:
@@ -111,6 +110,12 @@ class Strategy(ABC):
         if number is None:
             raise SearchSpaceError(f"a reward is a number or None, got {shown(reward)}")
         return None if math.isnan(number) else number
+
+
+def remember(rewards: dict[Architecture, float | None], architecture: Architecture, reward: float | None) -> None:
+    """Notes a reward; the first success of an architecture counts."""
+    if rewards.get(architecture) is None:
+        rewards[architecture] = reward
 
 
 def as_number(value: object) -> float | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from fxnas.architecture import Architecture
 from fxnas.errors import SearchSpaceError
 from fxnas.space import SearchSpace
-from fxnas.strategies.base import Reward, Strategy
+from fxnas.strategies.base import Reward, Strategy, remember
 from fxnas.strategies.moves import crossed, moved, moves, mutated, unseen
 
 if TYPE_CHECKING:  # numpy is imported when the first prediction is made
@@ -118,7 +118,7 @@ class PredictorSearch(Strategy):
         while (due := _following(self._fitted, self.initial)) <= len(self.told):
             rewards: dict[Architecture, float | None] = {}
             for architecture, reward in self.told[:due]:
-                _remember(rewards, architecture, reward)
+                remember(rewards, architecture, reward)
             self._surrogate.fit(self._encoded(rewards), standardized(list(rewards.values())))
             self._fitted = due
 
@@ -176,12 +176,6 @@ class PredictorSearch(Strategy):
                 row = self._rows[architecture] = self._surrogate.features.of(architecture)
             rows.append(row)
         return np.stack(rows)
-
-
-def _remember(rewards: dict[Architecture, float | None], architecture: Architecture, reward: float | None) -> None:
-    """The first success of an architecture counts."""
-    if rewards.get(architecture) is None:
-        rewards[architecture] = reward
 
 
 def _following(fitted: int, first: int) -> int:
