@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from fxnas import evaluators as evaluators
     from fxnas import exporters as exporters
     from fxnas import nn as nn
+    from fxnas import oneshot as oneshot
     from fxnas import passes as passes
     from fxnas import stopping as stopping
     from fxnas import strategies as strategies
@@ -65,7 +66,7 @@ _DEFINED_IN = {
     "select": "fxnas.select",
     "trace": "fxnas.trace",
 }
-_MODULES = ("errors", "evaluators", "exporters", "nn", "passes", "stopping", "strategies", "study")
+_MODULES = ("errors", "evaluators", "exporters", "nn", "oneshot", "passes", "stopping", "strategies", "study")
 
 __all__ = ["__version__", *_DEFINED_IN, *_MODULES]
 

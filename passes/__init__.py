@@ -6,6 +6,7 @@ from fxnas.passes.fold import FoldIdentity
 from fxnas.passes.fuse import FuseConvBn
 from fxnas.passes.inplace import RepairInPlace
 from fxnas.passes.materialize import Materialize, materialize
+from fxnas.passes.relax import Relax
 from fxnas.passes.rules import Match, Miss, NoMatch, Rewrite, Rule
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Pass",
     "PassManager",
     "PassResult",
+    "Relax",
     "RepairInPlace",
     "Rewrite",
     "Rule",

@@ -17,10 +17,10 @@ from typing import Any
 from torch import nn
 from torch.fx import Graph, Node
 
-from fxnas import ops
+from fxnas import mixing, ops
 from fxnas.conditions import ALWAYS, TRAINING_KEY, Condition
 from fxnas.ir.children import MODE
-from fxnas.ir.liveness import is_choose, is_switch
+from fxnas.ir.liveness import is_choose, is_mix, is_switch
 
 _INFIX = {
     operator.add: "+", operator.sub: "-", operator.mul: "*", operator.truediv: "/", operator.floordiv: "//",
@@ -109,6 +109,8 @@ class Source:
     def _call(self, node: Node) -> str:
         if is_choose(node):
             return self._choose(node)
+        if is_mix(node):
+            return self._mix(node)
         if is_switch(node):
             present, absent = map(self._expression, node.args)
             return f"{present} if {self._test(node)} else {absent}"
@@ -138,8 +140,16 @@ class Source:
         if details["n_chosen"] == 1 and details["reduction"] != "none":
             tests = "".join(f"{option} if {pick}[0] == {i} else " for i, option in enumerate(options[:-1]))
             return tests + options[-1]
-        parts = ", ".join(f"*([{option}] if {i} in {pick} else [])" for i, option in enumerate(options))
-        return f"{self._global(ops.reduce_outputs)}([{parts}], {details['reduction']!r})"
+        return f"{self._global(ops.reduce_outputs)}({self._running(options, pick)}, {details['reduction']!r})"
+
+    def _mix(self, node: Node) -> str:
+        key, options, weights = str(node.kwargs["key"]), node.args[0], self._expression(node.args[1])
+        outputs = self._running([self._expression(option) for option in options], self._keys[key])  # type: ignore[union-attr]
+        return f"{self._global(mixing.weighted_sum)}({outputs}, {weights}, {self._keys[key]}, {key!r})"
+
+    def _running(self, options: Sequence[str], pick: str) -> str:
+        """Code for the list of what runs; what doesn't is not even named."""
+        return f"[{', '.join(f'*([{option}] if {i} in {pick} else [])' for i, option in enumerate(options))}]"
 
     def _test(self, node: Node) -> str:
         key, candidate = str(node.kwargs["key"]), node.kwargs["candidate"]

@@ -14,7 +14,7 @@ from typing import Any
 from torch.fx import Graph, Node
 from torch.fx.node import map_aggregate
 
-from fxnas import ops
+from fxnas import mixing, ops
 from fxnas.conditions import ALWAYS, NEVER, TRAINING, TRAINING_KEY, Condition, all_of, any_of, chosen, negate, present
 
 
@@ -26,6 +26,16 @@ def is_choose(node: Node) -> bool:
 def is_switch(node: Node) -> bool:
     """Whether the node is a `switch`."""
     return node.op == "call_function" and node.target is ops.switch
+
+
+def is_mix(node: Node) -> bool:
+    """Whether the node is a `mix`."""
+    return node.op == "call_function" and node.target is mixing.mix
+
+
+def is_decided(node: Node) -> bool:
+    """Whether a decision says what runs below the node."""
+    return is_choose(node) or is_switch(node) or is_mix(node)
 
 
 def switch_condition(node: Node) -> Condition:
@@ -41,17 +51,17 @@ def switch_condition(node: Node) -> Condition:
 
 
 def option_condition(node: Node, index: int) -> Condition:
-    """Where a `choose` takes its option of that index."""
+    """Where a `choose` or `mix` takes its option of that index."""
     key, candidates, n_chosen = node.kwargs["key"], node.kwargs["candidates"], node.kwargs["n_chosen"]
     return chosen(key, index, len(candidates), n_chosen)  # type: ignore[arg-type]
 
 
 def inputs_of(node: Node) -> Iterator[tuple[Node, Condition]]:
     """The nodes that a node uses, each with the condition under which it uses it."""
-    if is_choose(node):
+    if is_choose(node) or is_mix(node):
         for i, option in enumerate(node.args[0]):  # type: ignore[arg-type]
             yield from ((used, option_condition(node, i)) for used in _nodes(option))
-        yield from ((used, ALWAYS) for used in _nodes(node.kwargs.get("device")))
+        yield from ((used, ALWAYS) for used in _nodes((node.args[1:], node.kwargs.get("device"))))
     elif is_switch(node):
         condition = switch_condition(node)
         yield from ((used, condition) for used in _nodes(node.args[0]))

@@ -6,7 +6,7 @@ import copy
 import itertools
 import linecache
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ from torch.fx.graph import PythonCode
 
 from fxnas.conditions import ALWAYS, TRAINING_KEY, Condition
 from fxnas.ir.codegen import Source
-from fxnas.ir.liveness import is_choose, is_switch, needs
+from fxnas.ir.liveness import is_decided, needs
 
 _NUMBERS = itertools.count()
 
@@ -58,6 +58,7 @@ class Supernet(GraphModule):
         self.__dict__["_decisions"] = dict(decisions)
         self.__dict__["_graph"] = graph  # not by assignment: a child of the user's may be called like this
         graph.owning_module = self
+        self.__dict__.pop("conditions", None)  # those of the empty graph
         if compiled:
             self.recompile()
 
@@ -66,14 +67,15 @@ class Supernet(GraphModule):
         graph = self.__dict__["_graph"]
         state = self.__dict__
         self.__dict__["conditions"] = conditions = needs(graph)
-        state["_keys"] = keys = decision_keys(graph)
         found = (conditions[node] for node in graph.nodes)
         state["_regions"] = regions = tuple(dict.fromkeys(c for c in found if c is not ALWAYS))
+        defaults = {**_defaults(graph), **_defaults_of_guards(regions)}
+        state["_keys"] = keys = tuple(defaults)
         source = Source(graph, self, conditions, keys, regions)
         state["_code"] = source.text
         state["_lineno_map"], state["_prologue_start"] = {}, 0  # what TorchDynamo expects of a GraphModule
         type(self).forward = _compile(self, source)
-        self.decide({**_defaults(graph), **state.get("_decisions", {})})
+        self.decide({**defaults, **state.get("_decisions", {})})
         return PythonCode(source.text, source.names, None)
 
     @property
@@ -87,6 +89,10 @@ class Supernet(GraphModule):
         state["_decisions"] = {key: tuple(decisions[key]) for key in state["_keys"]}
         state["_picks"] = tuple(state["_decisions"].values())
         state["_live"] = (self._evaluated(()), self._evaluated((0,)))
+
+    def forget(self) -> None:
+        """The next compilation starts from the defaults: for a rewrite that gives the keys another meaning."""
+        self.__dict__["_decisions"] = {}
 
     def _evaluated(self, training: tuple[int, ...]) -> tuple[bool, ...]:
         memo: dict[Condition, bool] = {}
@@ -116,20 +122,17 @@ def copy_graph(graph: Graph) -> Graph:
     return copied
 
 
-def decision_keys(graph: Graph) -> tuple[str, ...]:
-    """The keys that a graph decides by, in graph order."""
-    nodes = (node for node in graph.nodes if is_choose(node) or is_switch(node))
-    return tuple(dict.fromkeys(str(n.kwargs["key"]) for n in nodes if n.kwargs["key"] != TRAINING_KEY))
-
-
 def _defaults(graph: Graph) -> dict[str, tuple[int, ...]]:
-    """The first candidates of each key, or all of them."""
-    nodes = (node for node in graph.nodes if is_choose(node) or is_switch(node))
-    details = {str(n.kwargs["key"]): (n.kwargs["n_chosen"], n.kwargs["candidates"]) for n in nodes}
-    return {
-        key: tuple(range(len(candidates) if n_chosen is None else n_chosen))
-        for key, (n_chosen, candidates) in details.items()
-    }
+    """The first candidates of each key that the graph decides by, or all of them; in graph order."""
+    nodes = (node for node in graph.nodes if is_decided(node) and node.kwargs["key"] != TRAINING_KEY)
+    details = {str(n.kwargs["key"]): (n.kwargs["n_chosen"], len(n.kwargs["candidates"])) for n in nodes}
+    return {key: tuple(range(count if n_chosen is None else n_chosen)) for key, (n_chosen, count) in details.items()}
+
+
+def _defaults_of_guards(regions: Iterable[Condition]) -> dict[str, tuple[int, ...]]:
+    """The same for keys that only conditions know: where a rewrite left nothing else of a choice."""
+    atoms = (atom for region in regions for atom in region.atoms() if atom.key != TRAINING_KEY)
+    return {a.key: tuple(range(a.count if a.n_chosen is None else a.n_chosen)) for a in atoms}
 
 
 def _compile(owner: Supernet, source: Source) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 from torch.fx import Graph, Node
 
 from fxnas.conditions import TRAINING_KEY
-from fxnas.ir.liveness import is_choose, is_switch
+from fxnas.ir.liveness import is_choose, is_mix, is_switch
 
 
 def graph_text(graph: Graph) -> str:
@@ -38,6 +38,8 @@ def _call(node: Node) -> str:
         return f"attribute {_name(str(node.target))}"
     if is_choose(node):
         return _choose(node)
+    if is_mix(node):
+        return f"mix {node.kwargs['key']!r} of ({_options(node)}) by {_value(node.args[1])}"
     if is_switch(node):
         present, absent = map(_value, node.args)
         return f"switch {_condition(node)} then {present} else {absent}"
@@ -52,12 +54,13 @@ def _choose(node: Node) -> str:
     taken = "any" if details["n_chosen"] is None else str(details["n_chosen"])
     if details["reduction"] == "mask":
         return f"mask {details['key']!r} {taken} of {len(details['candidates'])}"
-    options = ", ".join(
-        f"{_name(name)}: {_value(option)}" if name else _value(option)
-        for name, option in zip(details["candidates"], node.args[0], strict=True)  # type: ignore[arg-type]
-    )
     how = "" if details["n_chosen"] == 1 and details["reduction"] != "none" else f" {details['reduction']}"
-    return f"choose {details['key']!r} {taken} of ({options}){how}"
+    return f"choose {details['key']!r} {taken} of ({_options(node)}){how}"
+
+
+def _options(node: Node) -> str:
+    named: Any = zip(node.kwargs["candidates"], node.args[0], strict=True)  # type: ignore[arg-type]
+    return ", ".join(f"{_name(name)}: {_value(option)}" if name else _value(option) for name, option in named)
 
 
 def _condition(node: Node) -> str:

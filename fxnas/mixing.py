@@ -1,0 +1,113 @@
+"""The ops of relaxed graphs: what stands where a choice was, once its candidates are mixed instead of chosen.
+
+`mix` takes the place of `choose` and of `switch`. Its weights are values of the graph, so that gradients reach what
+they were computed from. Which options run is decided as in a traced graph: an option that doesn't run is left out of
+the sum, whatever its weight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fxnas.errors import FxnasError
+
+TINY = 1e-12  # keeps a division by the probability of "something is chosen" finite where it is zero
+
+
+def mix(
+    options: Sequence[Any],
+    weights: Tensor,
+    *,
+    key: str,
+    candidates: Sequence[str],
+    n_chosen: None = None,
+) -> Any:
+    """The weighted sum of options: the op that a `choose` or `switch` becomes where all its options run.
+
+    Args:
+        options: tensors of one shape, or nests (tuples, lists, dicts) of them.
+        weights: a weight for each option, shape [options].
+        key: the decision which options run: any number of them.
+        candidates: names of the options.
+        n_chosen: always None: any number of options runs.
+
+    Returns:
+        Σ weights[i] · options[i], added from left to right.
+    """
+    return weighted_sum(options, weights, range(len(options)), key)
+
+
+def weighted_sum(outputs: Sequence[Any], weights: Tensor, running: Sequence[int], key: str) -> Any:
+    """The weighted sum of the options that run.
+
+    Args:
+        outputs: the outputs of the options that run.
+        weights: the weights of all options, shape [options].
+        running: which options run, as indices in the order of `outputs`.
+        key: the decision, for messages.
+
+    Raises:
+        FxnasError: the outputs are no floating-point tensors, and differ.
+    """
+    return _mixed(outputs, [weights[i] for i in running], key)
+
+
+def _mixed(outputs: Sequence[Any], weights: Sequence[Tensor], key: str) -> Any:
+    first = outputs[0]
+    if isinstance(first, Tensor) and (first.is_floating_point() or first.is_complex()):
+        total = first * weights[0]
+        for output, weight in zip(outputs[1:], weights[1:], strict=True):
+            total = torch.addcmul(total, output, weight)
+        return total
+    if isinstance(first, tuple | list):
+        items = [_mixed(column, weights, key) for column in zip(*outputs, strict=True)]
+        return type(first)(*items) if hasattr(first, "_fields") else type(first)(items)
+    if isinstance(first, dict):
+        return {name: _mixed([output[name] for output in outputs], weights, key) for name in first}
+    if all(_is_same(output, first) for output in outputs[1:]):
+        return first
+    raise FxnasError(
+        f"the options of {key!r} can't be mixed: they are no floating-point tensors ({type(first).__name__})"
+    )
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    if isinstance(one, Tensor) and isinstance(other, Tensor):
+        return one is other or torch.equal(one, other)
+    return type(one) is type(other) and bool(one == other)
+
+
+def given_presence(weights: Tensor) -> Tensor:
+    """Inclusion probabilities where it is known that something is chosen, for independent inclusions.
+
+    The output of a choice of any number of inputs is only used where there is one, so it is the expectation there:
+    wᵢ / (1 - Π (1 - wⱼ)).
+
+    Args:
+        weights: inclusion probabilities, shape [candidates].
+    """
+    return weights / _presence(weights).clamp_min(TINY)
+
+
+def share(weights: Tensor) -> Tensor:
+    """Weights of a mean over what is chosen: wᵢ / Σ wⱼ, shape [candidates]."""
+    return weights / weights.sum().clamp_min(TINY)
+
+
+def sides(weights: Tensor, candidate: int | None) -> Tensor:
+    """The probabilities of the two sides of a Python branch, shape [2].
+
+    Args:
+        weights: inclusion probabilities, shape [candidates].
+        candidate: the first side runs where this one is chosen; None: where anything is.
+    """
+    present = _presence(weights) if candidate is None else weights[candidate]
+    return torch.stack([present, 1 - present])
+
+
+def _presence(weights: Tensor) -> Tensor:
+    return 1 - (1 - weights).prod()

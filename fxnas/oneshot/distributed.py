@@ -1,0 +1,50 @@
+"""Several processes that train one supernet, by torch.distributed; with one process nothing happens here.
+
+Every process makes the same decisions, since they come from generators with the same seed. Plain
+DistributedDataParallel refuses parameters that take no part, so the gradients of those that do are averaged here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch import distributed as dist
+
+
+def processes() -> int:
+    """How many processes train together."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def rank() -> int:
+    """The number of this process, from 0."""
+    return dist.get_rank() if processes() > 1 else 0
+
+
+def average(tensors: Sequence[Tensor]) -> None:
+    """Replaces each tensor by its mean over all processes, which have the same ones."""
+    if processes() == 1 or not tensors:
+        return
+    for kind in dict.fromkeys((t.dtype, t.device) for t in tensors):
+        group = [t for t in tensors if (t.dtype, t.device) == kind]
+        flat = torch.cat([t.reshape(-1) for t in group])
+        dist.all_reduce(flat)
+        means = torch.split(flat / processes(), [t.numel() for t in group])
+        for t, mean in zip(group, means, strict=True):
+            t.copy_(mean.view_as(t))
+
+
+def mean(value: float) -> float:
+    """The mean of a number over all processes."""
+    total = torch.tensor([value], dtype=torch.float64)
+    average([total])
+    return float(total)
+
+
+def broadcast(tensors: Sequence[Tensor]) -> None:
+    """Replaces each tensor by that of the first process."""
+    if processes() > 1:
+        for t in tensors:
+            dist.broadcast(t, 0)
