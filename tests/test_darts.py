@@ -13,6 +13,7 @@ from fxnas.nn import InputChoice, LayerChoice
 from fxnas.oneshot import Darts, UnrolledDarts
 from fxnas.oneshot.base import Batch
 from fxnas.trace import trace
+from tests import planted
 
 
 class Net(nn.Module):
@@ -166,3 +167,20 @@ def test_a_state_goes_on_to_the_same_result() -> None:
     for a, b in zip(whole.weights.parameters, resumed.weights.parameters, strict=True):
         assert torch.equal(a, b)
     assert all(torch.equal(whole.alphas[key], resumed.alphas[key]) for key in whole.alphas)
+
+
+@pytest.mark.parametrize("kind", [Darts, UnrolledDarts])
+def test_it_finds_what_is_planted(kind: type[Darts]) -> None:
+    found = []
+    for seed in range(10):
+        darts = kind(
+            planted.graph(seed),
+            loss=nn.functional.mse_loss,
+            seed=seed,
+            optimizer=lambda p: torch.optim.SGD(p, 0.05, momentum=0.9),
+            architecture_optimizer=lambda p: torch.optim.Adam(p, 0.05),
+        )
+        for train, valid in planted.batches(seed, 100):
+            darts.step(train, valid)
+        found.append(planted.mistakes(darts.decide()))
+    assert sum(mistakes <= 1 for mistakes in found) >= 9, found
