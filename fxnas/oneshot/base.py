@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, ClassVar, Literal
 
@@ -44,6 +44,8 @@ class OneShotMethod(ABC):
         seed: of every random decision of the method.
         clip_norm: the largest norm of the weights' gradients; by default that of the method's paper.
         precision: "float32"; "bfloat16" or "float16" run the forward pass in torch.autocast.
+        compile: the backend of torch.compile to run the supernet with, such as "inductor"; None: it runs as it is. Each
+            set of candidates that runs is compiled for itself, so it pays where all of them run.
 
     Attributes:
         graph: the traced graph.
@@ -66,6 +68,7 @@ class OneShotMethod(ABC):
         seed: int = 0,
         clip_norm: float | None = None,
         precision: Precision = "float32",
+        compile: str | None = None,
     ) -> None:
         _check(graph, precision)
         self.graph, self.space, self.loss, self.seed = graph, graph.space, loss, seed
@@ -79,6 +82,8 @@ class OneShotMethod(ABC):
             scaler=scaler,
         )
         self.progress = 0.0
+        self._backend = compile
+        self._compiled: dict[nn.Module, Callable[..., Any]] = {}
 
     # -- what a method writes
 
@@ -107,6 +112,13 @@ class OneShotMethod(ABC):
         """
         self.progress = epoch / max(epochs, 1)
 
+    def end_epoch(self, valid_batches: Iterable[Batch]) -> None:  # noqa: B027  (most methods do all in `step`)
+        """Called after each epoch, for what a method does once in each.
+
+        Args:
+            valid_batches: validation batches, which can be iterated again and again.
+        """
+
     def default_optimizer(self, parameters: Parameters) -> torch.optim.Optimizer:
         """The optimizer of the weights where none is given."""
         return torch.optim.SGD(parameters, 0.025, momentum=0.9, weight_decay=3e-4)
@@ -128,16 +140,22 @@ class OneShotMethod(ABC):
 
     # -- what they share
 
-    def run(self, module: Callable[..., Any], inputs: Any) -> Any:
-        """The output of a module or graph for a batch's inputs, on the method's device and in its precision."""
+    def run(self, module: nn.Module, inputs: Any) -> Any:
+        """The output of a module for a batch's inputs, on the method's device and in its precision."""
         args, kwargs = bind_inputs(self.graph.module, self.moved(inputs))
+        call = module if self._backend is None else self._compile(module, self._backend)
         if self.precision == "float32":
-            return module(*args, **kwargs)
+            return call(*args, **kwargs)
         with torch.autocast(self.device.type, getattr(torch, self.precision)):
-            return module(*args, **kwargs)
+            return call(*args, **kwargs)
 
-    def loss_of(self, module: Callable[..., Any], batch: Batch) -> Tensor:
-        """The loss of a module or graph on a batch."""
+    def _compile(self, module: nn.Module, backend: str) -> Callable[..., Any]:
+        if module not in self._compiled:
+            self._compiled[module] = torch.compile(module, backend=backend)
+        return self._compiled[module]
+
+    def loss_of(self, module: nn.Module, batch: Batch) -> Tensor:
+        """The loss of a module on a batch."""
         inputs, target = batch
         return self.loss(self.run(module, inputs), self.moved(target))
 

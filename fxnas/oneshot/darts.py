@@ -14,6 +14,7 @@ from fxnas.ir.liveness import is_choose
 from fxnas.oneshot import distribution
 from fxnas.oneshot.base import Batch, Metrics
 from fxnas.oneshot.differentiable import DifferentiableMethod, Probabilities
+from fxnas.oneshot.trainer import OneShotTrainer
 
 NONE = ("none", "zero")  # names of the candidate that cuts an edge
 
@@ -159,6 +160,18 @@ class UnrolledDarts(Darts):
     def _rate(self) -> float:
         optimizer = self.weights.optimizer
         return float(optimizer.param_groups[0]["lr"]) if optimizer is not None else 0.0
+
+
+class DartsTrainer(OneShotTrainer):
+    """Trains by `Darts`; see `OneShotTrainer`."""
+
+    method_type = Darts
+
+
+class UnrolledDartsTrainer(OneShotTrainer):
+    """Trains by `UnrolledDarts`; see `OneShotTrainer`."""
+
+    method_type = UnrolledDarts
 
 
 class _Kept:

@@ -67,7 +67,7 @@ class DifferentiableMethod(OneShotMethod):
 
     def mixed_loss(self, batch: Batch) -> Tensor:
         """The loss of the relaxed graph, with the weights it is set to."""
-        return self.loss_of(self.relaxed, batch)
+        return self.loss_of(self.relaxed.module, batch)
 
     def penalized(self, loss: Tensor, probabilities: Mapping[str, Tensor]) -> Tensor:
         """The loss with what the expected cost adds to it."""
@@ -87,7 +87,7 @@ class DifferentiableMethod(OneShotMethod):
         """The output of the relaxed graph, each candidate weighted by its probability."""
         with torch.no_grad():
             self.relaxed.mix(self.probabilities())
-        return self.run(self.relaxed, inputs)
+        return self.run(self.relaxed.module, inputs)
 
     def extra_state(self) -> dict[str, Any]:
         """α and the state of their optimizer."""
