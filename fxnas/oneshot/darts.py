@@ -11,7 +11,7 @@ from torch.fx import Node
 from fxnas.architecture import Architecture
 from fxnas.graph import ChoiceGraph
 from fxnas.ir.liveness import is_choose
-from fxnas.oneshot import distribution
+from fxnas.oneshot import distributed, distribution
 from fxnas.oneshot.base import Batch, Metrics
 from fxnas.oneshot.differentiable import DifferentiableMethod, Probabilities
 from fxnas.oneshot.trainer import OneShotTrainer
@@ -113,7 +113,7 @@ class UnrolledDarts(Darts):
         kept.restore()
         for alpha, gradient in zip(self.alphas.values(), by_alpha, strict=True):
             alpha.grad = gradient
-        self.architecture.apply()
+        self.architecture.apply()  # the mean over all processes once more, of what is equal by now
         return loss
 
     def _look_ahead(self, batch: Batch, valid_batch: Batch) -> tuple[Tensor, list[Tensor], dict[nn.Parameter, Tensor]]:
@@ -188,10 +188,12 @@ class _Kept:
 
 
 def _gradients(loss: Tensor, tensors: list[nn.Parameter]) -> dict[nn.Parameter, Tensor]:
-    """The gradients of those that the loss depends on."""
+    """The gradients of those that the loss depends on, averaged over all processes."""
     wanted = [t for t in tensors if t.requires_grad]
     found = torch.autograd.grad(loss, wanted, allow_unused=True)
-    return {t: gradient for t, gradient in zip(wanted, found, strict=True) if gradient is not None}
+    gradients = {t: gradient for t, gradient in zip(wanted, found, strict=True) if gradient is not None}
+    distributed.average(list(gradients.values()))
+    return gradients
 
 
 def _edges(graph: ChoiceGraph) -> dict[str, list[str]]:

@@ -155,6 +155,7 @@ class OneShotTrainer:
                 screen.step(self._step, epoch, self._means(done))
             if self.checkpoint_frequency and self._step % self.checkpoint_frequency == 0 and done < per_epoch:
                 self._save()
+        distributed.average([b for b in self.method.graph.module.buffers() if b.is_floating_point()])
         self._reseed(self._step, 1)
         self.method.end_epoch(self.valid_batches)
         self.history.append(self._means(per_epoch) | self._measured() | {"seconds": time.monotonic() - began})
