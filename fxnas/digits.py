@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.data import TensorDataset
 
 from fxnas.errors import FxnasError
 from fxnas.nn import InputChoice, LayerChoice
@@ -82,3 +83,9 @@ def load_digits(seed: int = 0) -> tuple[Split, Split, Split]:
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
     train, held_out, test = (Split(images[part], labels[part]) for part in torch.split(order, [1000, 350, 447]))
     return train, held_out, test
+
+
+def datasets(seed: int = 0) -> tuple[TensorDataset, TensorDataset]:
+    """The 1,000 digits to train on and the 350 to compare architectures on, as data sets; see `load_digits`."""
+    train, held_out, _ = load_digits(seed)
+    return TensorDataset(train.images, train.labels), TensorDataset(held_out.images, held_out.labels)

@@ -56,7 +56,7 @@ class OneShotTrainer:
         batch_size: elements in a batch of a data set, of all processes together.
         workers: processes that load the data set.
         device: where to train; by default where the model is.
-        log_frequency: steps between two updates of the progress; None: 20 in an epoch.
+        log_frequency: steps between two updates of the progress; None: 10 in an epoch.
         callbacks: see `fxnas.oneshot.callbacks`.
         checkpoint: a file that is written after each epoch; where it exists, `train` goes on from it.
         checkpoint_frequency: steps between two writes of the checkpoint within an epoch; None: none within.
@@ -105,7 +105,7 @@ class OneShotTrainer:
         self.callbacks = tuple(callbacks)
         self.checkpoint = None if checkpoint is None else Path(checkpoint)
         self.checkpoint_frequency = checkpoint_frequency
-        self.log_frequency = log_frequency or max(len(self.train_batches) // 20, 1)
+        self.log_frequency = log_frequency or max(len(self.train_batches) // 10, 1)
         self.progress = progress
         graph = _graph(model, self.train_batches, seed)
         if device is not None:

@@ -1,0 +1,238 @@
+"""`fxnas oneshot`: train a supernet once, and read the architecture off it."""
+
+from __future__ import annotations
+
+import inspect
+import json as json_module
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+
+from fxnas.cli import console
+from fxnas.cli.load import SEED, example_inputs, load_model
+from fxnas.cli.options import Inputs, Json, Model
+from fxnas.errors import FxnasError, nearest
+from fxnas.named import load_object, users_code
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from fxnas.graph import ChoiceGraph
+    from fxnas.oneshot import OneShotTrainer
+
+
+class MethodName(StrEnum):
+    """The methods that the command line offers."""
+
+    darts = "darts"
+    darts2 = "darts2"
+
+
+class _Offer(NamedTuple):
+    trainer: str  # its name in fxnas.oneshot
+    help: str
+
+
+OFFERS = {
+    MethodName.darts: _Offer("DartsTrainer", "all candidates mixed by a softmax"),
+    MethodName.darts2: _Offer("UnrolledDartsTrainer", "the same, looking one step ahead"),
+}
+HELP = "How. " + "; ".join(f"{name}: {offer.help}" for name, offer in OFFERS.items()) + "."
+
+
+class Precision(StrEnum):
+    """Of the forward pass."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+    float16 = "float16"
+
+
+def oneshot(
+    model: Model,
+    data: Annotated[
+        str,
+        typer.Option(
+            "--data",
+            "-d",
+            help="file.py:name (or a name beside the model) of a function that returns the training data, or a pair of "
+            "training and validation data: data sets of (inputs, target), or lists of batches.",
+        ),
+    ] = "data",
+    method: Annotated[MethodName, typer.Option("--method", "-m", help=HELP)] = MethodName.darts,
+    epochs: Annotated[int, typer.Option("--epochs", "-n", min=1, help="Passes through the training data.")] = 10,
+    batch_size: Annotated[int, typer.Option(min=1, help="Elements in a batch of a data set.")] = 64,
+    loss: Annotated[
+        str | None,
+        typer.Option(
+            help="Name of a function (output, target) -> scalar; cross-entropy by default.", show_default=False
+        ),
+    ] = None,
+    metrics: Annotated[
+        str | None,
+        typer.Option(
+            help="Name of a function (output, target) -> number or dict; accuracy by default with cross-entropy.",
+            show_default=False,
+        ),
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--option",
+            "-O",
+            metavar="NAME=VALUE",
+            help="An argument of the method, the value as JSON; once for each.",
+            show_default=False,
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same architecture.")] = 0,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            "--checkpoint", "-c", help="Written after each epoch; gone on from if it exists.", show_default=False
+        ),
+    ] = None,
+    checkpoint_frequency: Annotated[
+        int | None, typer.Option(min=1, help="Steps between two checkpoints within an epoch.", show_default=False)
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write the architecture here.", show_default=False)
+    ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            "--weights",
+            "-w",
+            help="Write the trained supernet's weights here (safetensors); `fxnas export -w` takes them.",
+            show_default=False,
+        ),
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; by default cpu.", show_default=False)] = None,
+    precision: Annotated[Precision, typer.Option(help="Of the forward pass.")] = Precision.float32,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that load the data.")] = 0,
+    compile: Annotated[
+        str | None, typer.Option(help="Backend of torch.compile, such as inductor.", show_default=False)
+    ] = None,
+    inputs: Inputs = None,
+    json: Json = False,
+) -> None:
+    """Train all architectures of a model together, and write the best one.
+
+    For example:
+
+      fxnas oneshot net.py:Net --data net.py:data --method darts -n 20 -o best.json -w supernet.safetensors
+
+      fxnas oneshot net.py:Net --method darts --checkpoint run.safetensors    # killed, it goes on from there
+
+      fxnas export net.py:Net -i 1x1x28x28 -a best.json -w supernet.safetensors -o net.onnx
+    """
+    module = load_model(model)
+    trainer = _trainer(
+        method,
+        _traced(module, inputs, model),
+        **_data(data, model),
+        **_functions(loss, metrics, model),
+        options=dict(map(_option, option or ())),
+        num_epochs=epochs,
+        batch_size=batch_size,
+        seed=seed,
+        checkpoint=checkpoint,
+        checkpoint_frequency=checkpoint_frequency,
+        device=device,
+        precision=str(precision),
+        workers=workers,
+        compile=compile,
+        progress=False if json else None,
+    )
+    trainer.train()
+    architecture = trainer.export(output)
+    if weights is not None:
+        _save(module, weights)
+    _show(trainer, architecture.to_json(), output, json)
+
+
+def _traced(module: nn.Module, inputs: list[str] | None, name: str) -> nn.Module | ChoiceGraph:
+    """The model itself, which the trainer traces by its first batch, unless example inputs are given."""
+    example = example_inputs(inputs, name)
+    if example is None:
+        return module
+    from fxnas.trace import trace
+
+    return trace(module, example)
+
+
+def _trainer(method: MethodName, model: Any, options: dict[str, Any], **settings: Any) -> OneShotTrainer:
+    from fxnas import oneshot as methods
+
+    kind: type[OneShotTrainer] = getattr(methods, OFFERS[method].trainer)
+    known = [name for each in kind.method_type.__mro__ for name in _own_arguments(each)]
+    for name in options:
+        if name not in known or name in settings:
+            raise FxnasError(f"{method} has no argument {name!r}{nearest(name, known)}; it has {', '.join(known)}")
+    return kind(model, **settings, **options)
+
+
+def _own_arguments(kind: type) -> list[str]:
+    parameters = inspect.signature(kind.__init__).parameters if "__init__" in kind.__dict__ else {}  # type: ignore[misc]
+    return [name for name, parameter in parameters.items() if parameter.kind is parameter.KEYWORD_ONLY]
+
+
+def _option(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise typer.BadParameter(f"--option {text!r}: expected NAME=VALUE")
+    try:
+        return name, json_module.loads(value)
+    except ValueError:
+        return name, value  # a string needs no quotes
+
+
+def _data(name: str, model: str) -> dict[str, Any]:
+    import torch
+
+    function = load_object(name, what="data", beside=model)
+    if not callable(function):
+        raise FxnasError(f"data {name} is a {type(function).__name__}, not a function that returns data")
+    torch.manual_seed(SEED)
+    with users_code(name):
+        found = function()
+    train, valid = found if isinstance(found, tuple) and len(found) == 2 else (found, None)
+    return {"dataset_train": train, "dataset_valid": valid}
+
+
+def _functions(loss: str | None, metrics: str | None, model: str) -> dict[str, Any]:
+    from fxnas.evaluators.train import accuracy
+
+    given: dict[str, Any] = {}
+    if loss is not None:
+        given["loss"] = load_object(loss, what="loss", beside=model)
+    if metrics is not None:
+        given["metrics"] = load_object(metrics, what="metrics", beside=model)
+    elif loss is None:
+        given["metrics"] = lambda output, target: {"accuracy": accuracy(output, target)}
+    return given
+
+
+def _save(module: nn.Module, path: Path) -> None:
+    from safetensors.torch import save_file
+
+    from fxnas.files import atomic_path
+
+    first = {tensor.data_ptr(): name for name, tensor in reversed(module.state_dict().items())}
+    tensors = {n: t.cpu().contiguous().clone() for n, t in module.state_dict().items() if first[t.data_ptr()] == n}
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary)
+
+
+def _show(trainer: OneShotTrainer, architecture: dict[str, Any], output: Path | None, json: bool) -> None:
+    if json:
+        console.print_json({"architecture": architecture, "history": trainer.history})
+        return
+    rows = [(key, console.one_line({key: decision}).partition("=")[2]) for key, decision in architecture.items()]
+    console.print_table(
+        ("choice", "decision"), rows, title=f"{type(trainer.method).__name__}, {trainer.num_epochs} epochs"
+    )
+    if output is not None:
+        console.print_text(f"architecture written to {output}")
