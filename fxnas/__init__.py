@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from fxnas import stopping as stopping
     from fxnas import strategies as strategies
     from fxnas import study as study
+    from fxnas import zoo as zoo
     from fxnas.architecture import Architecture as Architecture
     from fxnas.choice import Choice as Choice
     from fxnas.graph import ChoiceGraph as ChoiceGraph
@@ -66,7 +67,7 @@ _DEFINED_IN = {
     "select": "fxnas.select",
     "trace": "fxnas.trace",
 }
-_MODULES = ("errors", "evaluators", "exporters", "nn", "oneshot", "passes", "stopping", "strategies", "study")
+_MODULES = ("errors", "evaluators", "exporters", "nn", "oneshot", "passes", "stopping", "strategies", "study", "zoo")
 
 __all__ = ["__version__", *_DEFINED_IN, *_MODULES]
 

@@ -33,6 +33,7 @@ LAYERS = [
     "ops mixing",
     "inputs mutables",
     "nn",
+    "zoo",
     "modules",
     "fixed select",
     "ir",
@@ -164,7 +165,7 @@ def test_lazy_names_are_those_that_type_checkers_see(name: str) -> None:
 
 
 PUBLIC = [(name, each) for name in ("fxnas", "fxnas.passes", "fxnas.exporters", "fxnas.strategies", "fxnas.evaluators",
-          "fxnas.errors", "fxnas.nn") for each in getattr(importlib.import_module(name), "__all__", ())]  # fmt: skip
+          "fxnas.errors", "fxnas.nn", "fxnas.zoo") for each in getattr(importlib.import_module(name), "__all__", ())]  # fmt: skip
 
 
 @pytest.mark.parametrize(("module", "name"), PUBLIC, ids=[f"{module}.{name}" for module, name in PUBLIC])

@@ -1,0 +1,33 @@
+"""Search spaces of the literature, as modules with choices.
+
+Each is one `nn.Module`: its constructor has the paper's values as defaults, its class method `small()` makes the same
+choices in a network that traces and trains in seconds on a CPU. On the command line they are models like any others,
+`fxnas.zoo:NasBench201` and `fxnas.zoo:NasBench201.small`.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fxnas.zoo.nasbench201 import NasBench201 as NasBench201
+    from fxnas.zoo.nasbench_macro import NasBenchMacro as NasBenchMacro
+
+# Where each public name is defined; resolved at first use, so that one space doesn't import the others.
+_DEFINED_IN = {
+    "NasBench201": "fxnas.zoo.nasbench201",
+    "NasBenchMacro": "fxnas.zoo.nasbench_macro",
+}
+
+__all__ = [*_DEFINED_IN]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _DEFINED_IN:
+        raise AttributeError(f"module 'fxnas.zoo' has no attribute {name!r}")
+    value = getattr(import_module(_DEFINED_IN[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,152 @@
+"""The search spaces of the literature: their size, their law, and the numbers that their papers and tables tell."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+import fxnas
+from fxnas import zoo
+from fxnas.cli.load import load_model
+from fxnas.graph import ChoiceGraph
+from tests.law import check_law
+
+ROOT = Path(__file__).resolve().parent.parent
+DATA = Path(os.environ.get("FXNAS_DATA", ROOT.parent / "shared" / "data"))
+
+# How many architectures the paper's space has; the small configuration has as many unless it stands below.
+SIZES = {
+    "NasBench201": 5**6,
+    "NasBenchMacro": 3**8,
+}
+SMALL_SIZES: dict[str, int] = {}
+IMAGE: dict[str, int] = {}  # side of the images of the full size; 32 for the others and for all small ones
+
+ARCHITECTURES = 4  # that the law is checked on
+
+
+def images(side: int = 32) -> Callable[[int], tuple[Tensor, ...]]:
+    def batch(size: int) -> tuple[Tensor, ...]:
+        return (torch.randn(size, 3, side, side, generator=torch.Generator().manual_seed(size)),)
+
+    return batch
+
+
+def small(name: str) -> nn.Module:
+    torch.manual_seed(0)
+    model: nn.Module = getattr(zoo, name).small()
+    return model
+
+
+def traced(model: nn.Module, side: int = 32) -> ChoiceGraph:
+    return fxnas.trace(model, images(side)(2))
+
+
+def parameters(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def multiply_adds(module: nn.Module, side: int = 32) -> int:
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        module.eval()(*images(side)(1))
+    return int(counter.get_total_flops()) // 2
+
+
+def test_every_space_of_the_zoo_is_tested() -> None:
+    assert set(zoo.__all__) == set(SIZES)
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_the_paper_s_network_traces_and_has_the_paper_s_space(name: str) -> None:
+    side = IMAGE.get(name, 32)
+    model = getattr(zoo, name)()
+    graph = traced(model, side)
+    assert graph.space.size == SIZES[name]
+    with torch.no_grad():
+        assert model.eval()(*images(side)(1)).shape == (1, 1000 if name in IMAGE else 10)
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_the_small_network_keeps_the_law(name: str) -> None:
+    check_law(small(name), images(), seed=1, count=ARCHITECTURES)
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_the_small_network_has_the_same_kind_of_space_and_trains(name: str) -> None:
+    model = small(name)
+    graph = traced(model)
+    assert graph.space.size == SMALL_SIZES.get(name, SIZES[name])
+    child = fxnas.materialize(graph, graph.space.sample(random.Random(0))).train()
+    inputs, labels = images()(8)[0], torch.arange(8)
+    optimizer = torch.optim.SGD(child.parameters(), lr=0.05, momentum=0.9)
+    losses = []
+    for _ in range(12):
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(child(inputs), labels)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_both_configurations_are_models_of_the_command_line(name: str) -> None:
+    assert type(load_model(f"fxnas.zoo:{name}.small")) is getattr(zoo, name)
+    assert type(load_model(f"fxnas.zoo:{name}")) is getattr(zoo, name)
+
+
+def test_the_command_line_traces_a_space(run_python: Callable[..., Any]) -> None:
+    done = run_python("-m", "fxnas", "space", "fxnas.zoo:NasBench201.small", "--input", "2x3x32x32", "--json")
+    assert "edge1_3" in json.loads(done.stdout)
+
+
+# -- NAS-Bench-Macro
+
+
+def test_networks_of_nas_bench_macro_cost_what_its_table_says() -> None:
+    if not (DATA / "nb_macro.npz").exists():
+        pytest.skip(f"no table in {DATA}")
+    table = numpy.load(DATA / "nb_macro.npz", allow_pickle=False)
+    graph = traced(zoo.NasBenchMacro())
+    assert [(key, graph.space[key].candidates) for key in graph.space] == [
+        (f"layer{i}", ("id", "ir_3x3_t3", "ir_5x5_t6")) for i in range(8)
+    ]
+    rng = random.Random(0)
+    drawn = [(c,) * 8 for c in range(3)] + [tuple(rng.randrange(3) for _ in range(8)) for _ in range(57)]
+    for indices in drawn:
+        child = fxnas.materialize(graph, {f"layer{i}": index for i, index in enumerate(indices)})
+        assert parameters(child) == table["params"][indices], indices
+        assert multiply_adds(child) == table["flops"][indices], indices
+
+
+# -- NAS-Bench-201
+
+
+def test_networks_of_nas_bench_201_cost_what_the_benchmark_says() -> None:
+    graph = traced(zoo.NasBench201())
+    # The benchmark's extremes. Its FLOPs are multiply-adds, and one for each of the 10 biases of the classifier.
+    for name, params, flops in (("none", 73_306, 7_783_050), ("nor_conv_3x3", 1_531_546, 220_119_690)):
+        child = fxnas.materialize(graph, dict.fromkeys(graph.space, name))
+        assert parameters(child) == params
+        assert multiply_adds(child) + 10 == flops
+
+
+def test_cells_of_nas_bench_201_share_their_choices() -> None:
+    model = zoo.NasBench201(channels=4, cells=2)
+    assert len([m for m in model.modules() if isinstance(m, fxnas.LayerChoice)]) == 6 * 6
+    assert list(traced(model).space) == ["edge0_1", "edge0_2", "edge1_2", "edge0_3", "edge1_3", "edge2_3"]
+
+
+def test_without_affine_the_candidates_of_nas_bench_201_are_not_scaled() -> None:
+    plain, scaled = (zoo.NasBench201(channels=4, cells=1, affine=affine) for affine in (False, True))
+    assert parameters(scaled) - parameters(plain) == sum(6 * 2 * 2 * width for width in (4, 8, 16))
