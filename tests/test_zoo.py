@@ -26,10 +26,11 @@ DATA = Path(os.environ.get("FXNAS_DATA", ROOT.parent / "shared" / "data"))
 
 # How many architectures the paper's space has; the small configuration has as many unless it stands below.
 SIZES = {
+    "Darts": (1 * 3 * 6 * 10 * 8**8) ** 2,
     "NasBench201": 5**6,
     "NasBenchMacro": 3**8,
 }
-SMALL_SIZES: dict[str, int] = {}
+SMALL_SIZES = {"Darts": (1 * 3 * 8**4) ** 2}
 IMAGE: dict[str, int] = {}  # side of the images of the full size; 32 for the others and for all small ones
 
 ARCHITECTURES = 4  # that the law is checked on
@@ -150,3 +151,47 @@ def test_cells_of_nas_bench_201_share_their_choices() -> None:
 def test_without_affine_the_candidates_of_nas_bench_201_are_not_scaled() -> None:
     plain, scaled = (zoo.NasBench201(channels=4, cells=1, affine=affine) for affine in (False, True))
     assert parameters(scaled) - parameters(plain) == sum(6 * 2 * 2 * width for width in (4, 8, 16))
+
+
+# -- DARTS
+
+
+def test_nodes_of_darts_keep_two_edges_and_the_operations_on_them() -> None:
+    graph = traced(zoo.Darts.small())
+    assert list(graph.space)[:3] == ["normal.node2.from0", "normal.node2.from1", "normal.node2.inputs"]
+    kept = graph.space["normal.node3.inputs"]
+    assert kept.candidates == ("normal.node3.from0", "normal.node3.from1", "normal.node3.from2")
+    architecture = fxnas.Architecture.from_json({"normal.node3.inputs": [0, 2]}, graph.space, strict=False)
+    node = [key for key in architecture.canonical() if key.startswith("normal.node3")]
+    assert node == ["normal.node3.from0", "normal.node3.from2", "normal.node3.inputs"]
+
+
+def test_the_supernet_of_darts_has_as_many_parameters_as_its_authors_report() -> None:
+    assert parameters(zoo.Darts()) == 1_930_618  # "param size = 1.930618MB" in the log of their search
+
+
+def test_cells_of_darts_halve_the_image_at_a_third_and_at_two_thirds() -> None:
+    model = zoo.Darts(channels=4)
+    shapes = []
+    for cell in model.cells:
+        cell.register_forward_hook(lambda cell, inputs, output: shapes.append((cell.key, *output.shape[1:3])))
+    with torch.no_grad():
+        model.eval()(*images()(1))
+    assert shapes == [
+        ("normal", 16, 32),
+        ("normal", 16, 32),
+        ("reduction", 32, 16),
+        ("normal", 32, 16),
+        ("normal", 32, 16),
+        ("reduction", 64, 8),
+        ("normal", 64, 8),
+        ("normal", 64, 8),
+    ]
+
+
+def test_without_affine_no_normalization_of_a_cell_of_darts_has_parameters() -> None:
+    for affine in (False, True):
+        norms = [
+            m for m in zoo.Darts(channels=4, cells=3, affine=affine).cells.modules() if isinstance(m, nn.BatchNorm2d)
+        ]
+        assert any(norm.affine for norm in norms) == affine

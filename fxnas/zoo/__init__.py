@@ -9,11 +9,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fxnas.zoo.darts import Darts as Darts
     from fxnas.zoo.nasbench201 import NasBench201 as NasBench201
     from fxnas.zoo.nasbench_macro import NasBenchMacro as NasBenchMacro
 
 # Where each public name is defined; resolved at first use, so that one space doesn't import the others.
 _DEFINED_IN = {
+    "Darts": "fxnas.zoo.darts",
     "NasBench201": "fxnas.zoo.nasbench201",
     "NasBenchMacro": "fxnas.zoo.nasbench_macro",
 }
