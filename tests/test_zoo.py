@@ -29,9 +29,14 @@ SIZES = {
     "Darts": (1 * 3 * 6 * 10 * 8**8) ** 2,
     "NasBench201": 5**6,
     "NasBenchMacro": 3**8,
+    "ProxylessNas": 6**6 * 7**15,
+    "Spos": 4**20,
 }
-SMALL_SIZES = {"Darts": (1 * 3 * 8**4) ** 2}
-IMAGE: dict[str, int] = {}  # side of the images of the full size; 32 for the others and for all small ones
+SMALL_SIZES = {"Darts": (1 * 3 * 8**4) ** 2, "ProxylessNas": 6**2 * 7**2, "Spos": 4**4}
+IMAGE = {
+    "ProxylessNas": 224,
+    "Spos": 224,
+}  # side of the images of the full size; 32 for the others and for all small ones
 
 ARCHITECTURES = 4  # that the law is checked on
 
@@ -195,3 +200,30 @@ def test_without_affine_no_normalization_of_a_cell_of_darts_has_parameters() -> 
             m for m in zoo.Darts(channels=4, cells=3, affine=affine).cells.modules() if isinstance(m, nn.BatchNorm2d)
         ]
         assert any(norm.affine for norm in norms) == affine
+
+
+# -- ProxylessNAS and Single Path One-Shot
+
+
+def test_a_layer_of_proxyless_nas_can_be_skipped_where_shapes_permit() -> None:
+    layers = list(zoo.ProxylessNas().layers)
+    assert [i for i, layer in enumerate(layers) if "Zero" not in layer.names] == [0, 4, 8, 12, 16, 20]
+    graph = traced(zoo.ProxylessNas.small())
+    skipped = fxnas.materialize(graph, {"layer0": 0, "layer1": "Zero", "layer2": 0, "layer3": "Zero"})
+    left = {path.partition(".conv")[0] for path in skipped.meta["fxnas"]["paths"].values() if "layers" in path}
+    assert left == {"layers.0.3x3_MBConv3", "layers.1.Zero", "layers.2.3x3_MBConv3", "layers.3.Zero"}
+
+
+def test_blocks_of_spos_of_stride_one_pass_every_other_channel_on() -> None:
+    block = zoo.Spos.small().layers[1]["choice_5"].eval()
+    x = torch.randn(1, 16, 8, 8)
+    with torch.no_grad():
+        assert torch.equal(block(x)[:, :8], x[:, ::2])
+
+
+def test_only_the_blocks_of_the_supernet_of_spos_are_without_affine() -> None:
+    for affine in (False, True):
+        model = zoo.Spos(affine=affine)
+        norms = {name: m.affine for name, m in model.named_modules() if isinstance(m, nn.BatchNorm2d)}
+        assert {affine} == {value for name, value in norms.items() if name.startswith("layers")}
+        assert all(value for name, value in norms.items() if not name.startswith("layers"))

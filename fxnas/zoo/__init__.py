@@ -10,14 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fxnas.zoo.darts import Darts as Darts
+    from fxnas.zoo.mobile import ProxylessNas as ProxylessNas
     from fxnas.zoo.nasbench201 import NasBench201 as NasBench201
     from fxnas.zoo.nasbench_macro import NasBenchMacro as NasBenchMacro
+    from fxnas.zoo.spos import Spos as Spos
 
 # Where each public name is defined; resolved at first use, so that one space doesn't import the others.
 _DEFINED_IN = {
     "Darts": "fxnas.zoo.darts",
     "NasBench201": "fxnas.zoo.nasbench201",
     "NasBenchMacro": "fxnas.zoo.nasbench_macro",
+    "ProxylessNas": "fxnas.zoo.mobile",
+    "Spos": "fxnas.zoo.spos",
 }
 
 __all__ = [*_DEFINED_IN]

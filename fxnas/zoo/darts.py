@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from fxnas.nn import InputChoice, LayerChoice, MutableScope
 from fxnas.zoo.layers import (
-    Classifier,
     FactorizedReduce,
     Zero,
     avg_pool,
+    classifier,
     conv_bn,
     dilated_conv,
     max_pool,
@@ -65,7 +65,7 @@ class Darts(nn.Module):
             channels *= 2 if reduction else 1
             self.cells.append(_Cell(inputs, channels, nodes, reduction=reduction, after=reduced, affine=affine))
             inputs, reduced = (inputs[1], nodes * channels), reduction
-        self.classifier = Classifier(inputs[1], classes)
+        self.classifier = classifier(inputs[1], classes)
 
     @classmethod
     def small(cls) -> Self:

@@ -115,9 +115,10 @@ class InvertedResidual(nn.Module):
     ) -> None:
         super().__init__()
         width = inputs * expansion
-        expand = conv_bn_act(inputs, width, activation=activation) if expansion != 1 else nn.Identity()
-        depthwise = nn.Sequential(*conv_bn(width, width, kernel, stride, groups=width), activation())
-        self.conv = nn.Sequential(expand, depthwise, *conv_bn(width, outputs))
+        self.conv = nn.Sequential(*conv_bn(width, width, kernel, stride, groups=width), activation())
+        self.conv.extend(conv_bn(width, outputs))
+        if expansion != 1:
+            self.conv.insert(0, conv_bn_act(inputs, width, activation=activation))
         self.residual = stride == 1 and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
@@ -126,16 +127,7 @@ class InvertedResidual(nn.Module):
         return x + out if self.residual else out
 
 
-class Classifier(nn.Module):
-    """Global average pooling and a linear layer."""
-
-    def __init__(self, channels: int, classes: int, *, bias: bool = True, dropout: float = 0.0) -> None:
-        super().__init__()
-        self.pool = nn.AdaptiveAvgPool2d(1)
-        self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
-        self.linear = nn.Linear(channels, classes, bias=bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[N, channels, H, W] to [N, classes]."""
-        out: Tensor = self.linear(self.dropout(torch.flatten(self.pool(x), 1)))
-        return out
+def classifier(channels: int, classes: int, *, bias: bool = True, dropout: float | None = None) -> nn.Sequential:
+    """Global average pooling, dropout where there is any, and a linear layer: [N, channels, H, W] to [N, classes]."""
+    dropped = [] if dropout is None else [nn.Dropout(dropout)]
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), *dropped, nn.Linear(channels, classes, bias=bias))

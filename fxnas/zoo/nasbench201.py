@@ -9,7 +9,7 @@ from typing import Self
 from torch import Tensor, nn
 
 from fxnas.nn import LayerChoice, MutableScope
-from fxnas.zoo.layers import Classifier, Zero, avg_pool, conv_bn, relu_conv_bn
+from fxnas.zoo.layers import Zero, avg_pool, classifier, conv_bn, relu_conv_bn
 
 NODES = 4
 
@@ -41,7 +41,7 @@ class NasBench201(nn.Module):
                 self.body.append(_ResidualBlock(width // 2, width))
             self.body.extend(_Cell(width, affine) for _ in range(cells))
         self.last = nn.Sequential(nn.BatchNorm2d(width), nn.ReLU())
-        self.classifier = Classifier(width, classes)
+        self.classifier = classifier(width, classes)
 
     @classmethod
     def small(cls) -> Self:

@@ -8,7 +8,7 @@ from typing import Self
 from torch import Tensor, nn
 
 from fxnas.nn import LayerChoice
-from fxnas.zoo.layers import Classifier, InvertedResidual, conv_bn, conv_bn_act
+from fxnas.zoo.layers import InvertedResidual, classifier, conv_bn, conv_bn_act
 
 
 class NasBenchMacro(nn.Module):
@@ -45,7 +45,7 @@ class NasBenchMacro(nn.Module):
                 self.layers.append(_layer(f"layer{len(self.layers)}", previous, width, stride=1 if i else 2))
                 previous = width
         self.head = conv_bn_act(previous, head)
-        self.classifier = Classifier(head, classes)
+        self.classifier = classifier(head, classes)
 
     @classmethod
     def small(cls) -> Self:
