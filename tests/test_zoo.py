@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
 from collections.abc import Callable
@@ -27,12 +28,21 @@ DATA = Path(os.environ.get("FXNAS_DATA", ROOT.parent / "shared" / "data"))
 # How many architectures the paper's space has; the small configuration has as many unless it stands below.
 SIZES = {
     "Darts": (1 * 3 * 6 * 10 * 8**8) ** 2,
+    "EnasMacro": 6**12 * 2 ** (12 * 11 // 2),
+    "EnasMicro": (5**5 * math.factorial(6)) ** 4,
     "NasBench201": 5**6,
     "NasBenchMacro": 3**8,
     "ProxylessNas": 6**6 * 7**15,
     "Spos": 4**20,
 }
-SMALL_SIZES = {"Darts": (1 * 3 * 8**4) ** 2, "ProxylessNas": 6**2 * 7**2, "Spos": 4**4}
+SMALL_SIZES = {
+    "Darts": (1 * 3 * 8**4) ** 2,
+    "EnasMacro": 6**3 * 2 ** (3 * 2 // 2),
+    # Where no normal cell takes its node 1 (50^2 ways), no reduction cell runs: a chain of normal cells is left.
+    "EnasMicro": ((2 * 5 * 3 * 5) ** 2 - 50**2) * (2 * 5 * 3 * 5) ** 2 + 50**2,
+    "ProxylessNas": 6**2 * 7**2,
+    "Spos": 4**4,
+}
 IMAGE = {
     "ProxylessNas": 224,
     "Spos": 224,
@@ -85,6 +95,14 @@ def test_the_paper_s_network_traces_and_has_the_paper_s_space(name: str) -> None
 @pytest.mark.parametrize("name", SIZES)
 def test_the_small_network_keeps_the_law(name: str) -> None:
     check_law(small(name), images(), seed=1, count=ARCHITECTURES)
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_a_network_of_the_space_is_exported(name: str, tmp_path: Path) -> None:
+    graph = traced(small(name).eval())
+    child = fxnas.materialize(graph, graph.space.sample(random.Random(1)))
+    fxnas.exporters.export_onnx(child, images()(2), tmp_path / "network.onnx")
+    fxnas.exporters.export_module(child, images()(2), tmp_path / "module")
 
 
 @pytest.mark.parametrize("name", SIZES)
@@ -227,3 +245,62 @@ def test_only_the_blocks_of_the_supernet_of_spos_are_without_affine() -> None:
         norms = {name: m.affine for name, m in model.named_modules() if isinstance(m, nn.BatchNorm2d)}
         assert {affine} == {value for name, value in norms.items() if name.startswith("layers")}
         assert all(value for name, value in norms.items() if not name.startswith("layers"))
+
+
+# -- ENAS
+
+
+def test_a_layer_of_enas_adds_any_of_the_outputs_before_the_one_that_it_takes() -> None:
+    graph = traced(zoo.EnasMacro.small())
+    assert list(graph.space) == ["layer0", "layer1", "layer1.skips", "layer2", "layer2.skips"]
+    skips = graph.space["layer2.skips"]
+    assert (skips.candidates, skips.n_chosen) == (("stem", "layer0"), None)
+
+    model, given = zoo.EnasMacro.small().eval(), []
+    model.layers[2].norm.register_forward_pre_hook(lambda module, inputs: given.append(inputs[0]))
+    model.layers[2].op.register_forward_hook(lambda module, inputs, output: given.append(output))
+    outputs = [torch.randn(1, 8, 4, 4) for _ in range(3)]
+    with torch.no_grad():
+        for chosen in ([], ["stem"], ["layer0"], ["stem", "layer0"]):
+            fxnas.select(model, {"layer0": 0, "layer1": 0, "layer1.skips": [], "layer2": 0, "layer2.skips": chosen})
+            model.layers[2](outputs)
+            op, total = given[-2:]
+            added = [outputs[skips.candidates.index(name)] for name in chosen]
+            torch.testing.assert_close(total, sum(added, start=op))
+
+
+def test_outputs_of_enas_macro_are_halved_after_each_third() -> None:
+    model, sizes = zoo.EnasMacro(channels=4), []
+    for layer in model.layers:
+        layer.register_forward_hook(lambda module, inputs, output: sizes.append(output.shape[2]))
+    with torch.no_grad():
+        model.eval()(*images()(1))
+    assert sizes == [32] * 4 + [16] * 4 + [8] * 4
+
+
+def test_enas_has_thirds() -> None:
+    with pytest.raises(ValueError, match="a multiple of 3 normal cells, not 4"):
+        zoo.EnasMicro(cells=4)
+    with pytest.raises(ValueError, match="at least 3 layers, not 2"):
+        zoo.EnasMacro(layers=2)
+
+
+def test_cells_of_enas_micro_share_their_choices_by_kind() -> None:
+    model = zoo.EnasMicro(channels=4)
+    assert [cell.key for cell in model.cells] == ["normal", "normal", "reduction"] * 2 + ["normal", "normal"]
+    outputs = []
+    for cell in model.cells:
+        cell.output.register_forward_hook(lambda module, inputs, output: outputs.append(output.shape[1:3]))
+    with torch.no_grad():
+        model.eval()(*images()(1))
+    assert outputs == [(4, 32)] * 2 + [(8, 16)] * 3 + [(16, 8)] * 3
+    space = traced(model).space
+    assert len(space) == 2 * 5 * 4
+    assert space["reduction.node4.input1"].candidates == tuple(f"reduction.node{i}" for i in range(4))
+    assert space["normal.node6.op0"].candidates == (
+        "sep_conv_3x3",
+        "sep_conv_5x5",
+        "avg_pool_3x3",
+        "max_pool_3x3",
+        "identity",
+    )

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fxnas.zoo.darts import Darts as Darts
+    from fxnas.zoo.enas_macro import EnasMacro as EnasMacro
+    from fxnas.zoo.enas_micro import EnasMicro as EnasMicro
     from fxnas.zoo.mobile import ProxylessNas as ProxylessNas
     from fxnas.zoo.nasbench201 import NasBench201 as NasBench201
     from fxnas.zoo.nasbench_macro import NasBenchMacro as NasBenchMacro
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 # Where each public name is defined; resolved at first use, so that one space doesn't import the others.
 _DEFINED_IN = {
     "Darts": "fxnas.zoo.darts",
+    "EnasMacro": "fxnas.zoo.enas_macro",
+    "EnasMicro": "fxnas.zoo.enas_micro",
     "NasBench201": "fxnas.zoo.nasbench201",
     "NasBenchMacro": "fxnas.zoo.nasbench_macro",
     "ProxylessNas": "fxnas.zoo.mobile",

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from fxnas.nn import InputChoice, LayerChoice, MutableScope
 from fxnas.zoo.layers import (
-    FactorizedReduce,
     Zero,
     avg_pool,
     classifier,
@@ -18,6 +17,7 @@ from fxnas.zoo.layers import (
     dilated_conv,
     max_pool,
     relu_conv_bn,
+    relu_reduce,
     separable_conv,
 )
 
@@ -98,7 +98,7 @@ class _Cell(MutableScope):
     ) -> None:
         kind = "reduction" if reduction else "normal"
         super().__init__(kind)
-        before = FactorizedReduce if after else relu_conv_bn
+        before = relu_reduce if after else relu_conv_bn
         self.before = before(inputs[0], channels, affine=affine)
         self.last = relu_conv_bn(inputs[1], channels, affine=affine)
         self.nodes = nn.ModuleList(
@@ -135,7 +135,7 @@ def _operations(channels: int, stride: int, affine: bool) -> dict[str, nn.Module
         "none": Zero(stride),
         "max_pool_3x3": nn.Sequential(max_pool(stride), nn.BatchNorm2d(channels, affine=False)),
         "avg_pool_3x3": nn.Sequential(avg_pool(stride), nn.BatchNorm2d(channels, affine=False)),
-        "skip_connect": nn.Identity() if stride == 1 else FactorizedReduce(channels, channels, affine=affine),
+        "skip_connect": nn.Identity() if stride == 1 else relu_reduce(channels, channels, affine=affine),
         "sep_conv_3x3": separable_conv(channels, 3, stride, affine=affine),
         "sep_conv_5x5": separable_conv(channels, 5, stride, affine=affine),
         "dil_conv_3x3": dilated_conv(channels, 3, stride, affine=affine),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from fxnas.nn import MutableScope
+
 Activation = type[nn.ReLU] | type[nn.ReLU6]
 
 
@@ -85,15 +87,31 @@ class FactorizedReduce(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, *, affine: bool = True) -> None:
         super().__init__()
-        self.relu = nn.ReLU()
         self.even = nn.Conv2d(inputs, outputs // 2, 1, 2, bias=False)
         self.odd = nn.Conv2d(inputs, outputs - outputs // 2, 1, 2, bias=False)
         self.bn = nn.BatchNorm2d(outputs, affine=affine)
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, inputs, H, W] to [N, outputs, H / 2, W / 2]."""
-        x = self.relu(x)
         out: Tensor = self.bn(torch.cat([self.even(x), self.odd(x[:, :, 1:, 1:])], dim=1))
+        return out
+
+
+def relu_reduce(inputs: int, outputs: int, *, affine: bool = True) -> nn.Sequential:
+    """ReLU, then `FactorizedReduce`."""
+    return nn.Sequential(nn.ReLU(), FactorizedReduce(inputs, outputs, affine=affine))
+
+
+class Named(MutableScope):
+    """A module with a key by which an input choice can call its output."""
+
+    def __init__(self, key: str, module: nn.Module) -> None:
+        super().__init__(key)
+        self.module = module
+
+    def forward(self, x: Tensor) -> Tensor:
+        """What the module gives."""
+        out: Tensor = self.module(x)
         return out
 
 
