@@ -31,7 +31,7 @@ def load_object(name: str, *, what: str, beside: str | None = None) -> Any:
     try:
         return reduce(getattr, attribute.split("."), module)
     except AttributeError:
-        known = [each for each in vars(module) if not each.startswith("_")]
+        known = [each for each in dir(module) if not each.startswith("_")]
         raise FxnasError(f"{what} {name}: no {attribute!r} there{nearest(attribute, known)}") from None
 
 

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import fxnas
 from fxnas import zoo
 from fxnas.cli.load import load_model
+from fxnas.errors import FxnasError
 from fxnas.graph import ChoiceGraph
 from tests.law import check_law
 
@@ -92,6 +94,20 @@ def test_the_paper_s_network_traces_and_has_the_paper_s_space(name: str) -> None
         assert model.eval()(*images(side)(1)).shape == (1, 1000 if name in IMAGE else 10)
 
 
+def test_the_table_of_the_documentation_is_true() -> None:
+    page = (ROOT / "docs" / "search-spaces.md").read_text("utf-8")
+    rows = re.findall(r"^\| `(\w+)\(\)` \|.*\| ([^|]+) \| ([\d.]+) M \|$", page, re.MULTILINE)
+    assert {name for name, _, _ in rows} == set(SIZES)
+    for name, size, millions in rows:
+        mantissa, _, exponent = size.replace(",", "").partition(" · 10^")
+        if exponent:
+            assert f"{SIZES[name]:.1e}" == f"{mantissa}e+{exponent}"
+        else:
+            assert SIZES[name] == int(mantissa)
+        digits = len(millions.partition(".")[2])
+        assert f"{parameters(getattr(zoo, name)()) / 1e6:.{digits}f}" == millions
+
+
 @pytest.mark.parametrize("name", SIZES)
 def test_the_small_network_keeps_the_law(name: str) -> None:
     check_law(small(name), images(), seed=1, count=ARCHITECTURES)
@@ -127,6 +143,12 @@ def test_the_small_network_has_the_same_kind_of_space_and_trains(name: str) -> N
 def test_both_configurations_are_models_of_the_command_line(name: str) -> None:
     assert type(load_model(f"fxnas.zoo:{name}.small")) is getattr(zoo, name)
     assert type(load_model(f"fxnas.zoo:{name}")) is getattr(zoo, name)
+
+
+def test_the_name_nearest_to_a_mistyped_space_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(vars(zoo), "NasBench201", raising=False)  # as long as nobody has used it
+    with pytest.raises(FxnasError, match=r"no 'NasBench21' there, did you mean 'NasBench201'\?"):
+        load_model("fxnas.zoo:NasBench21")
 
 
 def test_the_command_line_traces_a_space(run_python: Callable[..., Any]) -> None:
