@@ -1,8 +1,8 @@
 """Search spaces of the literature, as modules with choices.
 
 Each is one `nn.Module`: its constructor has the paper's values as defaults, its class method `small()` makes the same
-choices in a network that traces and trains in seconds on a CPU. On the command line they are models like any others,
-`fxnas.zoo:NasBench201` and `fxnas.zoo:NasBench201.small`.
+kinds of choices in a network that traces and trains in seconds on a CPU. On the command line they are models like any
+others, `fxnas.zoo:NasBench201` and `fxnas.zoo:NasBench201.small`.
 """
 
 from importlib import import_module

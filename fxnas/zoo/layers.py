@@ -68,7 +68,7 @@ def avg_pool(stride: int = 1) -> nn.Module:
 
 
 class Zero(nn.Module):
-    """The operation `none`: zeros in the form that the other operations give."""
+    """The operation `none`: zeros in the form that the other operations give, whatever the input holds."""
 
     def __init__(self, stride: int = 1) -> None:
         super().__init__()

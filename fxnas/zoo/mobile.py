@@ -12,11 +12,13 @@ from fxnas.zoo.layers import InvertedResidual, classifier, conv_bn_act
 
 
 class ProxylessNas(nn.Module):
-    """ProxylessNAS's space for ImageNet (1812.00332), FBNet's (1812.03443) in its essentials: 6^6 · 7^15 architectures.
+    """ProxylessNAS's space for ImageNet (1812.00332): 6^6 · 7^15, about 2.2 · 10^17 architectures.
 
     Choices `layer0` to `layer20`: MBConv blocks (MobileNetV2's, with ReLU6) of kernel 3, 5 or 7 and expansion 3 or 6,
     `3x3_MBConv3` to `7x7_MBConv6`. Where input and output agree in shape, which is all but the first layer of each
     stage, there is also `Zero`: nothing is added to the input, the layer is skipped.
+
+    FBNet's space (1812.03443) is of the same make.
 
     Args:
         stem: channels of the first convolution, which has stride 2, and of the block of expansion 1 after it.
