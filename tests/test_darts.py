@@ -126,6 +126,18 @@ def test_each_step_computes_only_its_own_gradients() -> None:
     assert computed.count("op") == computed.count("head.weight") == 1
 
 
+def test_the_default_learning_rate_follows_a_cosine() -> None:
+    darts = method(Darts)
+    rates = []
+    for epoch in (0, 25, 50):
+        darts.begin_epoch(epoch, 50)
+        rates.append(darts.weights.optimizer.param_groups[0]["lr"])
+    assert rates == pytest.approx([0.025, 0.013, 0.001])
+    given = method(Darts, optimizer=lambda p: torch.optim.SGD(p, 0.5))
+    given.begin_epoch(25, 50)
+    assert given.weights.optimizer.param_groups[0]["lr"] == 0.5
+
+
 def test_alpha_is_no_parameter_of_the_model() -> None:
     darts = method(Darts)
     own = {id(p) for p in darts.graph.parameters()}

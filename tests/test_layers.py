@@ -164,8 +164,12 @@ def test_lazy_names_are_those_that_type_checkers_see(name: str) -> None:
     assert set(seen) == set(package.__all__) - {"__version__"}
 
 
-PUBLIC = [(name, each) for name in ("fxnas", "fxnas.passes", "fxnas.exporters", "fxnas.strategies", "fxnas.evaluators",
-          "fxnas.errors", "fxnas.nn", "fxnas.zoo") for each in getattr(importlib.import_module(name), "__all__", ())]  # fmt: skip
+PACKAGES = ["errors", "evaluators", "exporters", "nn", "oneshot", "passes", "strategies", "zoo"]
+PUBLIC = [
+    (name, each)
+    for name in ("fxnas", *(f"fxnas.{package}" for package in PACKAGES))
+    for each in getattr(importlib.import_module(name), "__all__", ())
+]
 
 
 @pytest.mark.parametrize(("module", "name"), PUBLIC, ids=[f"{module}.{name}" for module, name in PUBLIC])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -53,11 +54,16 @@ class OneShotMethod(ABC):
         generator: the source of the method's randomness, on the CPU.
         weights: the update of the model's weights.
 
+    Class attributes:
+        clip_norm: see above.
+        final_rate: where the learning rate of the default optimizer ends, along half a cosine; None: it stays.
+
     Raises:
         FxnasError: the graph isn't at stage "traced", or there is nothing to search.
     """
 
     clip_norm: ClassVar[float | None] = None
+    final_rate: ClassVar[float | None] = None
 
     def __init__(
         self,
@@ -82,6 +88,9 @@ class OneShotMethod(ABC):
             scaler=scaler,
         )
         self.progress = 0.0
+        own = optimizer is None and self.weights.optimizer is not None
+        self._groups: list[dict[str, Any]] = self.weights.optimizer.param_groups if own else []  # type: ignore[union-attr]
+        self._first_rates = [group["lr"] for group in self._groups]
         self._backend = compile
         self._compiled: dict[nn.Module, Callable[..., Any]] = {}
 
@@ -104,13 +113,16 @@ class OneShotMethod(ABC):
         """The architecture that the method would choose now."""
 
     def begin_epoch(self, epoch: int, epochs: int) -> None:
-        """Called before each epoch, for schedules.
+        """Called before each epoch, for schedules; once more where training goes on within an epoch.
 
         Args:
             epoch: from 0.
             epochs: how many there will be.
         """
         self.progress = epoch / max(epochs, 1)
+        for group, first in zip(self._groups, self._first_rates, strict=True):
+            last = first if self.final_rate is None else self.final_rate
+            group["lr"] = last + (first - last) * (1 + math.cos(math.pi * self.progress)) / 2
 
     def end_epoch(self, valid_batches: Iterable[Batch]) -> None:  # noqa: B027  (most methods do all in `step`)
         """Called after each epoch, for what a method does once in each.
