@@ -42,7 +42,7 @@ def mix(
 
 
 def weighted_sum(outputs: Sequence[Any], weights: Tensor, running: Sequence[int], key: str) -> Any:
-    """The weighted sum of the options that run.
+    """The weighted sum of the options that run; None where none does.
 
     Args:
         outputs: the outputs of the options that run.
@@ -53,32 +53,38 @@ def weighted_sum(outputs: Sequence[Any], weights: Tensor, running: Sequence[int]
     Raises:
         FxnasError: the outputs are no floating-point tensors, and differ.
     """
-    return _mixed(outputs, [weights[i] for i in running], key)
+    return _mixed(outputs, [weights[i] for i in running], key) if outputs else None
 
 
 def _mixed(outputs: Sequence[Any], weights: Sequence[Tensor], key: str) -> Any:
     first = outputs[0]
-    if isinstance(first, Tensor) and (first.is_floating_point() or first.is_complex()):
+    if all(isinstance(output, Tensor) and (output.is_floating_point() or output.is_complex()) for output in outputs):
         total = first * weights[0]
         for output, weight in zip(outputs[1:], weights[1:], strict=True):
             total = torch.addcmul(total, output, weight)
         return total
+    if not all(_is_alike(output, first) for output in outputs):
+        forms = ", ".join(dict.fromkeys(type(output).__name__ for output in outputs))
+        raise FxnasError(
+            f"the options of {key!r} can't be mixed: they are no floating-point tensors, and differ ({forms})"
+        )
     if isinstance(first, tuple | list):
         items = [_mixed(column, weights, key) for column in zip(*outputs, strict=True)]
         return type(first)(*items) if hasattr(first, "_fields") else type(first)(items)
     if isinstance(first, dict):
         return {name: _mixed([output[name] for output in outputs], weights, key) for name in first}
-    if all(_is_same(output, first) for output in outputs[1:]):
-        return first
-    raise FxnasError(
-        f"the options of {key!r} can't be mixed: they are no floating-point tensors ({type(first).__name__})"
-    )
+    return first
 
 
-def _is_same(one: Any, other: Any) -> bool:
+def _is_alike(one: Any, other: Any) -> bool:
+    """Nests of the same form; other values that are equal."""
     if isinstance(one, Tensor) and isinstance(other, Tensor):
         return one is other or torch.equal(one, other)
-    return type(one) is type(other) and bool(one == other)
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, tuple | list):
+        return len(one) == len(other)
+    return one.keys() == other.keys() if isinstance(one, dict) else bool(one == other)
 
 
 def given_presence(weights: Tensor) -> Tensor:

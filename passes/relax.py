@@ -15,6 +15,7 @@ from fxnas.errors import PassError
 from fxnas.graph import ChoiceGraph
 from fxnas.ir.liveness import guard_of, is_choose, is_switch, switch_condition
 from fxnas.ir.supernet import Supernet
+from fxnas.passes.aliases import crossings
 from fxnas.passes.base import Pass, around
 
 PRESENT, ABSENT = 0, 1
@@ -32,7 +33,9 @@ class Relax(Pass):
     * Any number of inputs: the sum, divided by the probability that there is one, since it is used only then.
     * The two sides of a branch on whether there is one: their sum, weighted by that probability.
 
-    In-place calls that would change what another candidate reads have to be repaired before: `RepairInPlace`.
+    In-place calls that would change what another candidate reads have to be repaired before: `RepairInPlace`. A chosen
+    value is one of the options itself, a mixture is a copy: a write to either that the other shows can't be kept. Where
+    no input is chosen and nothing asks for that, the output of an InputChoice is None; here it is still the mixture.
 
     Which options run is a decision of the relaxed graph's module, under the key of the choice: any subset of the
     candidates; all run until `module.decide` says otherwise. The two sides of a branch go by `side_key`.
@@ -42,7 +45,7 @@ class Relax(Pass):
 
     Raises:
         PassError: a choice can't be mixed: a concatenation or list of some of several candidates, a mask, or a branch
-            between values that are no tensors. The message names the key and the user's line.
+            between values that are no tensors; or a write would be lost. The message names the key and the user's line.
     """
 
     requires = ("traced",)
@@ -54,6 +57,7 @@ class Relax(Pass):
     def rewrite(self, graph: ChoiceGraph) -> bool:
         """Replaces choices and branches, in graph order."""
         self._check_covered(graph)
+        self._check_aliases(graph)
         weights = _mount(graph, self.mixtures)
         modified = False
         for node in list(graph.graph.nodes):
@@ -69,6 +73,16 @@ class Relax(Pass):
         missing = [key for key in graph.space if key not in self.mixtures]
         if missing:
             raise PassError(f"{self}: no mixture for the keys {missing}; one is needed for each key of the space")
+
+    def _check_aliases(self, graph: ChoiceGraph) -> None:
+        for node in filter(is_choose, graph.graph.nodes):
+            crossing = None if _is_decided(node) else next(crossings(node), None)
+            if crossing is not None:
+                seen = f"{crossing.reader} reads" if crossing.reader is not None else "others see"
+                raise PassError(
+                    f"{self}: {_place(crossing.write)}: {crossing.write} writes in place what {seen} on the other side "
+                    f"of the choice {node.kwargs['key']!r}; a mixture is a copy:\n{around(crossing.write)}"
+                )
 
     def _replace(self, node: Node, weights: dict[str, Node]) -> bool:
         key = str(node.kwargs["key"])

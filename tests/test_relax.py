@@ -198,6 +198,63 @@ def test_concatenations_of_some_are_refused() -> None:
         RelaxedGraph(trace(Net(), x4()))
 
 
+class WritesThrough(nn.Module):
+    """A write to what was chosen shows in the option."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.op = LayerChoice([nn.Identity(), nn.Tanh()])
+
+    def forward(self, x):
+        x = x * 1.0
+        y = self.op(x)
+        y.mul_(0.5)
+        return x + y
+
+
+class WritesBefore(WritesThrough):
+    """A write to the option shows in what was chosen."""
+
+    def forward(self, x):
+        x = x * 1.0
+        y = self.op(x)
+        x.mul_(0.5)
+        return y
+
+
+class WritesOutside(WritesThrough):
+    """A write to what was chosen shows in the caller's tensor."""
+
+    def forward(self, x):
+        y = self.op(x)
+        y.mul_(0.5)
+        return y
+
+
+@pytest.mark.parametrize("net", [WritesThrough, WritesBefore, WritesOutside])
+def test_writes_that_a_copy_would_hide_are_refused(net: type[nn.Module]) -> None:
+    with pytest.raises(PassError, match=r"test_relax\.py"):
+        RelaxedGraph(trace(net(), x4()))
+
+
+def test_writes_to_what_is_a_copy_anyway_stay() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.op = LayerChoice([nn.Linear(4, 4), nn.Tanh()])
+
+        def forward(self, x):
+            y = self.op(x)
+            y += x
+            return y
+
+    graph = trace(Net(), x4())
+    relaxed, x = RelaxedGraph(graph), x4()
+    for index in (0, 1):
+        relaxed.mix({"op": multi_hot((index,), torch.zeros(2))})
+        torch.testing.assert_close(relaxed(x), materialize(graph, {"op": index})(x), rtol=0, atol=0)
+
+
 def test_a_mixture_is_missing() -> None:
     with pytest.raises(PassError, match="no mixture for the keys"):
         Relax({})(trace(Guide(), x4()))
