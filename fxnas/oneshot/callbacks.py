@@ -106,10 +106,7 @@ class ArchitectureCheckpoint(Callback):
     def on_epoch_end(self, trainer: OneShotTrainer, epoch: int) -> None:
         """Writes the file; one process does."""
         if (epoch + 1) % self.every == 0:
-            architecture = trainer.method.decide()
-            if distributed.rank() == 0:
-                self.folder.mkdir(parents=True, exist_ok=True)
-                architecture.save(self.folder / f"epoch_{epoch}.json")
+            trainer.export(self.folder / f"epoch_{epoch}.json")
 
 
 class ModelCheckpoint(Callback):
