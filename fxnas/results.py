@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from fxnas.architecture import Architecture
 from fxnas.errors import FxnasError, SearchSpaceError, nearest, shown
+from fxnas.evaluators.base import signed_names
 from fxnas.space import SearchSpace
 from fxnas.strategies.pareto import Point, first_front
 from fxnas.trial_table import table
@@ -30,7 +31,7 @@ class Trial:
         number: its place in the search, from 0.
         architecture: what is evaluated, in canonical form.
         state: "waiting", "running", "done", "failed", or "pruned" where a stopping rule ended it early.
-        score: higher is better, of several objectives the first; None unless the trial is done.
+        score: higher is better, of a list of objectives the first; None unless the trial is done.
         objectives: the score of each objective; empty where there is only one.
         metrics: everything that the evaluator returned by name.
         reports: the intermediate values that the evaluator reported, in order.
@@ -211,7 +212,7 @@ class SearchResult:
         """
         if not metrics:
             raise FxnasError('a front needs at least one metric: pareto("score", "-latency_ms")')
-        wanted = [(name.removeprefix("-"), -1.0 if name.startswith("-") else 1.0) for name in metrics]
+        wanted = signed_names(metrics)
         done = [({**t.metrics, "score": t.score}, t) for t in self.trials if t.score is not None]
         known = dict.fromkeys(["score", *(name for values, _ in done for name in values)])
         for name, _ in wanted:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -40,6 +40,7 @@ def search(
     timeout: float | None = None,
     retries: int = 1,
     stopping: StoppingRule | None = None,
+    objectives: Sequence[str] = (),
     reuse: bool = True,
     max_consecutive_failures: int = 5,
     progress: bool | None = None,
@@ -78,6 +79,8 @@ def search(
         retries: how many further attempts a trial gets, after a pause, where not the evaluator failed but what is
             around it: its process was killed, or a connection broke.
         stopping: ends trials early by what they report.
+        objectives: the metrics that a strategy for several objectives is told, such as ("score", "-latency_ms"); a
+            leading "-" says that lower is better. Not needed where the evaluator returns a list of objectives.
         reuse: give an architecture that was evaluated before its earlier outcome, without evaluating it again.
         max_consecutive_failures: so many failed trials one after another end the search with an error.
         progress: show a progress bar; by default where standard error is a terminal.
@@ -92,13 +95,15 @@ def search(
     """
     _check_strategy(strategy)
     _check_counts(trials=(trials, 1), workers=(workers, 0), retries=(retries, 0))
-    _check_counts(max_consecutive_failures=(max_consecutive_failures, 1), in_flight=(in_flight or 1, 1))
+    in_flight = max(1, workers) if in_flight is None else in_flight
+    _check_counts(max_consecutive_failures=(max_consecutive_failures, 1), in_flight=(in_flight, 1))
     _check_timeout(timeout, workers, engine)
+    _check_objectives(objectives)
     source = _source(graph, evaluator, strategy, alone=workers == 0)
     with ExitStack() as stack:
         record = stack.enter_context(_opened(study))
         record.begin(strategy.space, strategy.settings)
-        ledger = Ledger(record, strategy, total=trials, in_flight=in_flight or max(1, workers), reuse=reuse)
+        ledger = Ledger(record, strategy, total=trials, in_flight=in_flight, reuse=reuse)
         with record.writing():
             record.release_orphans()
             ledger.sync()
@@ -109,7 +114,7 @@ def search(
             record,
             ledger,
             stack.enter_context(_engine(engine, workers, source, timeout)),
-            _submitting(source, ledger, stopping, bar.reported),
+            _submitting(source, ledger, stopping, tuple(objectives), bar.reported),
             capacity=max(1, workers),
             retries=retries,
             timeout=timeout,
@@ -139,17 +144,23 @@ def _source(graph: Any, evaluator: Any, strategy: Strategy, *, alone: bool) -> G
 
 
 def _submitting(
-    source: Given | Made, ledger: Ledger, stopping: StoppingRule | None, listener: Callable[[Any], None]
+    source: Given | Made,
+    ledger: Ledger,
+    stopping: StoppingRule | None,
+    objectives: tuple[str, ...],
+    listener: Callable[[Any], None],
 ) -> Submit:
     """How a trial is handed to the engine."""
 
     def submit(engine: Executor, trial: Trial) -> Future[Outcome]:
         limits = None if stopping is None else ledger.limits(trial.number, stopping)
         if isinstance(source, Given):
-            return engine.submit(run, source, Task(trial.number, trial.seed, trial.architecture, limits), listener)
+            task = Task(trial.number, trial.seed, trial.architecture, limits, objectives)
+            return engine.submit(run, source, task, listener)
         from fxnas.running.worker import evaluate
 
-        return engine.submit(evaluate, source, Task(trial.number, trial.seed, trial.architecture.to_json(), limits))
+        task = Task(trial.number, trial.seed, trial.architecture.to_json(), limits, objectives)
+        return engine.submit(evaluate, source, task)
 
     return submit
 
@@ -199,6 +210,15 @@ def _check_counts(**values: tuple[int, int]) -> None:
     for name, (value, least) in values.items():
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise FxnasError(f"{name} is a whole number from {least}, got {shown(value)}")
+
+
+def _check_objectives(objectives: object) -> None:
+    if isinstance(objectives, str) or not isinstance(objectives, Sequence) or not all(map(_is_text, objectives)):
+        raise FxnasError(f'objectives are names of metrics, ("score", "-latency_ms"), got {shown(objectives)}')
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
 
 
 def _check_timeout(timeout: object, workers: int, engine: object) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
 import shlex
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +60,10 @@ def example(run_python: Callable[..., Any]) -> Run:
     return run
 
 
-def test_there_are_six_short_ones() -> None:
-    assert [path.name[:2] for path in NUMBERED] == ["01", "02", "03", "04", "05", "06"]
+def test_they_are_short_and_follow_each_other() -> None:
+    numbers = [int(path.name[:2]) for path in NUMBERED]
+    assert numbers[:8] == list(range(1, 9))
+    assert len(set(numbers)) == len(numbers)
     assert all(len(path.read_text("utf-8").splitlines()) < 80 for path in NUMBERED)
     assert all(ast.get_docstring(ast.parse(path.read_text("utf-8"))) for path in NUMBERED)
 
@@ -123,3 +127,26 @@ def test_06_trial_searched(run_python: Callable[..., Any], tmp_path: Path) -> No
     found = json.loads(run_python("-m", "fxnas", "search", *of, "--json").stdout)
     assert found["best"]["score"] > 0.6
     assert len(found["trials"][0]["reports"]) == 2
+
+
+def test_07_hardware_aware(example: Run, tmp_path: Path) -> None:
+    output = example(7)
+    front = [(float(ms), float(score)) for ms, score in re.findall(r"([\d.]+) ms  accuracy ([\d.]+)", output)]
+    assert front == sorted(front)  # the slower, the more accurate
+    assert front[-1][1] > 0.7
+    assert "fastest.onnx" in output
+    assert (tmp_path / "most_accurate.onnx").stat().st_size > 1000
+
+
+@pytest.mark.skipif(find_spec("ray") is None, reason="the extra fxnas[ray] is not installed")
+def test_08_ray(example: Run) -> None:
+    paths = [str(EXAMPLES.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    assert re.search(r" ms  accuracy [\d.]+  on ", example(8, PYTHONPATH=os.pathsep.join(paths)))
+
+
+def test_08_without_ray_the_extra_is_named(run_python: Callable[..., Any]) -> None:
+    run = f"runpy.run_path({str(EXAMPLES / '08_ray.py')!r}, {{}}, '__main__')"
+    script = f"import sys, runpy; sys.modules['ray'] = None; {run}"
+    done = run_python("-c", script, check=False)
+    assert done.returncode == 1
+    assert done.stderr == 'the search can\'t run: trials on Ray need the package ray: pip install "fxnas[ray]"\n'

@@ -189,6 +189,19 @@ class TestData:
         assert data["columns"][1]["values"] == [-2.0]
         assert data["front"] == [{"column": 0, "lower": False}, {"column": 1, "lower": False}]
 
+    def test_objectives_that_are_metrics_have_one_column(self) -> None:
+        space = flat_space()
+        with Study() as study:
+            study.begin(space, {})
+            with study.writing():
+                for i in range(3):
+                    metrics = {"score": float(i), "latency_ms": i + 1.0}
+                    trial = Trial(i, space.architecture(i), "done", float(i), (float(i), -i - 1.0), metrics)
+                    study.add(trial, told=0, repeated=False)
+            data = report_data(study)
+        assert [column["name"] for column in data["columns"]] == ["score", "latency_ms", "seconds"]
+        assert data["front"] == [{"column": 0, "lower": False}, {"column": 1, "lower": True}]
+
     def test_wrong_columns_are_told(self) -> None:
         with pytest.raises(FxnasError, match="no column 'latency'; known: score, latency_ms, seconds, did you mean"):
             report_data(study_of(20), front=["score", "-latency"])

@@ -207,7 +207,9 @@ class TestArguments:
         with pytest.raises(SearchSpaceError, match=r"make it with RegularizedEvolution\(graph.space\)"):
             search(evolution(flat_space()))
 
-    @pytest.mark.parametrize("options", [{"trials": 0}, {"trials": True}, {"max_consecutive_failures": 0}])
+    @pytest.mark.parametrize(
+        "options", [{"trials": 0}, {"trials": True}, {"max_consecutive_failures": 0}, {"in_flight": 0}]
+    )
     def test_counts_are_positive(self, options: dict[str, Any]) -> None:
         with pytest.raises(FxnasError, match="is a whole number from 1"):
             search(**options)

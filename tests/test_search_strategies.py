@@ -12,7 +12,7 @@ import trial_bodies as bodies
 from search_help import SPACE, evolution, outcome, score, search
 
 from fxnas.architecture import Architecture
-from fxnas.errors import SearchSpaceError
+from fxnas.errors import FxnasError, SearchSpaceError
 from fxnas.strategies import (
     PPO,
     Budgeted,
@@ -77,6 +77,21 @@ def test_several_objectives_reach_the_strategy(tmp_path: Path) -> None:
     assert outcome(parts) == outcome(whole)
     assert strategies[2].results == strategies[0].results
     assert all(trial.objectives == pair(trial.architecture) for trial in parts.trials)
+
+
+def test_objectives_may_be_metrics() -> None:
+    def metrics(architecture: Architecture) -> dict[str, float]:
+        gain, cost = pair(architecture)
+        return {"score": gain, "cost_ms": -cost}
+
+    found = search(Nsga2(SPACE, population=4), metrics, objectives=("score", "-cost_ms"))
+    assert outcome(found) == outcome(search(Nsga2(SPACE, population=4), pair))
+    assert [trial.objectives for trial in found.trials] == [pair(trial.architecture) for trial in found.trials]
+    assert found.front == found.pareto("score", "-cost_ms")
+    with pytest.raises(FxnasError, match=r"objective 'cost': the evaluator returned score, cost_ms, did you mean"):
+        search(Nsga2(SPACE, population=4), metrics, objectives=("score", "-cost"))
+    with pytest.raises(FxnasError, match=r"objectives are names of metrics, .*, got 'score'"):
+        search(Nsga2(SPACE, population=4), metrics, objectives="score")
 
 
 def test_one_objective_is_what_most_strategies_take() -> None:

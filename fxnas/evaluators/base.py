@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from fxnas.architecture import Architecture
-from fxnas.errors import FxnasError, shown
+from fxnas.errors import FxnasError, nearest, shown
 
 Score = float | Mapping[str, float] | Sequence[float]
 
@@ -167,6 +167,30 @@ def objectives_of(result: Score) -> tuple[float, ...]:
     if not isinstance(result, Sequence) or isinstance(result, str):
         return ()
     return tuple(_finite(f"objective {i}", value) for i, value in enumerate(result))
+
+
+def named_objectives(metrics: Mapping[str, float], names: Sequence[str]) -> tuple[float, ...]:
+    """The objectives that are metrics, each higher is better.
+
+    Args:
+        metrics: by name.
+        names: of the objectives; a leading "-" says that lower is better.
+
+    Raises:
+        FxnasError: there is no such metric, or it isn't a finite number.
+    """
+    wanted = signed_names(names)
+    for name, _ in wanted:
+        if name not in metrics:
+            raise FxnasError(
+                f"objective {shown(name)}: the evaluator returned {', '.join(metrics)}{nearest(name, metrics)}"
+            )
+    return tuple(sign * _finite(name, metrics[name]) for name, sign in wanted)
+
+
+def signed_names(names: Iterable[str]) -> list[tuple[str, float]]:
+    """Names of metrics apart from their signs: -1 where a leading "-" says that lower is better, else 1."""
+    return [(name.removeprefix("-"), -1.0 if name.startswith("-") else 1.0) for name in names]
 
 
 def _finite(name: str, value: Any) -> float:

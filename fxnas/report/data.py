@@ -70,18 +70,22 @@ def report_data(study: Study, *, front: Sequence[str] = (), title: str | None = 
 
 
 def _columns(rows: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Each name once: what is called like an earlier column, or only repeats the score, has no column of its own."""
+    """Each name once: what is called like an earlier column, or only repeats one, has no column of its own."""
     scores = [row["score"] for row in rows]
+    metrics = []
     yield {"name": "score", "values": scores}
     taken = {"score", "seconds"}
     for name in dict.fromkeys(name for row in rows for name in row["metrics"]):
         values = [row["metrics"].get(name) for row in rows]
         if name not in taken and values != scores:
+            metrics.append(values)
             yield {"name": name, "values": values}
         taken.add(name)
     for place in range(1, max((len(row["objectives"]) for row in rows), default=0)):
         if (name := f"objective {place}") not in taken:
             values = [row["objectives"][place] if place < len(row["objectives"]) else None for row in rows]
+            if values in metrics or [value and -value for value in values] in metrics:
+                continue
             yield {"name": name, "values": values}
     yield {"name": "seconds", "values": [row["seconds"] or None for row in rows]}
 

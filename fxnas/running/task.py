@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from fxnas.errors import shown
-from fxnas.evaluators.base import Report, TrialPruned, Verdict, objectives_of, score_and_metrics
+from fxnas.evaluators.base import Report, TrialPruned, Verdict, named_objectives, objectives_of, score_and_metrics
 from fxnas.evaluators.seeded import seeded
 from fxnas.running.source import Source
 
@@ -31,12 +31,15 @@ class Task:
         seed: of the trial.
         architecture: what to evaluate; its JSON where it leaves the process.
         limits: ends the trial early.
+        objectives: the metrics that are the objectives; empty where the evaluator returns a list of objectives, or only
+            a score.
     """
 
     number: int
     seed: int
     architecture: Mapping[str, Any]
     limits: Verdict | None = None
+    objectives: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,8 @@ def _evaluate(source: Source, task: Task, report: Report) -> Outcome:
     with seeded(task.seed):
         result = bench.evaluate(bench.graph, architecture, report)
     score, metrics = score_and_metrics(result)
-    return Outcome("done", score, objectives_of(result), metrics)
+    named = named_objectives({**metrics, "score": score}, task.objectives)
+    return Outcome("done", score, named or objectives_of(result), metrics)
 
 
 def _failure(error: BaseException) -> Outcome:
