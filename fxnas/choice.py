@@ -122,12 +122,12 @@ class Choice:
 
     @classmethod
     def from_json(cls, key: str, value: object) -> Choice:
-        """The choice that one entry of a search-space file describes.
+        """The choice that one entry of a search-space file describes; `_active_if` is left to the space.
 
         Raises:
             SearchSpaceError: naming the key and what is wrong with the entry.
         """
-        entry = _members(key, value, ("_type", "_value"))
+        entry = _members(key, value, ("_type", "_value"), ("_active_if",))
         kind, content = entry["_type"], entry["_value"]
         n_chosen: object = 1
         if kind == "input_choice" or (kind == "layer_choice" and isinstance(content, Mapping)):
@@ -167,12 +167,12 @@ def _is_number(n_chosen: object, count: int) -> bool:
     return isinstance(n_chosen, int) and not isinstance(n_chosen, bool) and 0 <= n_chosen <= count
 
 
-def _members(key: str, value: object, names: tuple[str, ...]) -> Mapping[str, object]:
+def _members(key: str, value: object, names: tuple[str, ...], optional: tuple[str, ...] = ()) -> Mapping[str, object]:
     wanted = " and ".join(f'"{name}"' for name in names)
     if not isinstance(value, Mapping):
         raise SearchSpaceError(f"choice {shown(key)}: an object with {wanted} is needed, got {shown(value)}")
     for name in [*names, *value]:
-        if name not in value or name not in names:
+        if name not in value or name not in (*names, *optional):
             problem = "is missing" if name in names else "is unknown"
             raise SearchSpaceError(f"choice {shown(key)}: an object with {wanted} is needed, {shown(name)} {problem}")
     return value

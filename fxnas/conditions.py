@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 from weakref import WeakValueDictionary
 
 Decisions = Mapping[str, tuple[int, ...]]
 Kind = Literal["true", "false", "atom", "not", "all", "any"]
+# Of a condition: its kind, the identity of its atom, and the places of its terms among the parts before it.
+Part = tuple[Kind, tuple[str, int | None, int, int | None] | None, tuple[int, ...]]
 
 _DEPTH = 4  # of the text; what lies deeper is left out
 _SMALL = 16  # a simplification compares terms pairwise; larger expressions are kept as they are
@@ -74,13 +76,7 @@ class Condition:
         raise TypeError("build conditions with chosen, present, all_of, any_of and negate")
 
     def __reduce__(self) -> tuple[object, ...]:
-        places: dict[Condition, int] = {}
-        parts: list[tuple[Kind, object, tuple[int, ...]]] = []
-        for part in self._parts(places):
-            atom = part.atom.identity if part.atom else None
-            parts.append((part.kind, atom, tuple(places[term] for term in part.terms)))
-            places[part] = len(places)
-        return (_rebuild, (tuple(parts),))
+        return (from_parts, (tuple(parts_of([self])[0]),))
 
     def __copy__(self) -> Condition:
         return self
@@ -209,7 +205,22 @@ ALWAYS = Condition._make("true")
 NEVER = Condition._make("false")
 
 
-def _rebuild(parts: Iterable[tuple[Kind, Any, tuple[int, ...]]]) -> Condition:
+def parts_of(conditions: Iterable[Condition]) -> tuple[list[Part], list[int]]:
+    """What conditions are made of, each part once, after those it is made of; and the place of each condition."""
+    places: dict[Condition, int] = {}
+    parts: list[Part] = []
+    found: list[int] = []
+    for condition in conditions:
+        for part in condition._parts(places):
+            atom = part.atom.identity if part.atom else None
+            parts.append((part.kind, atom, tuple(places[term] for term in part.terms)))
+            places[part] = len(places)
+        found.append(places[condition])
+    return parts, found
+
+
+def from_parts(parts: Iterable[Part]) -> Condition:
+    """The condition that has these parts, the last one; as it was, nothing is simplified."""
     made: list[Condition] = []
     for kind, identity, terms in parts:
         made.append(Condition._make(kind, Atom(*identity) if identity else None, tuple(made[i] for i in terms)))

@@ -41,6 +41,14 @@ class Forms:
         decision = self._list(value) if isinstance(value, list | tuple) else (self._entry(value, None),)
         return self._counted(decision, value)
 
+    def candidate(self, value: object) -> int:
+        """The index of the one candidate that a name or an index expresses.
+
+        Raises:
+            ArchitectureError: as `parse`.
+        """
+        return self._entry(value, None)
+
     def check(self, decision: object) -> tuple[int, ...]:
         """The decision sorted, where it is given as a sequence of indices.
 

@@ -7,13 +7,15 @@ import json
 import operator
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from fxnas import entries, subsets
+from fxnas import active_if, entries, subsets
 from fxnas.architecture import Architecture
 from fxnas.choice import Choice
+from fxnas.conditions import ALWAYS
 from fxnas.counting import numbering
 from fxnas.counting.activity import Activity
 from fxnas.counting.diagram import compile_diagram
@@ -154,8 +156,11 @@ class SearchSpace(Mapping[str, Choice]):
         return self.canonical({choice.key: choice.decision(number) for choice, number in pairs if number != -1})
 
     def to_json(self) -> dict[str, Any]:
-        """The search-space file: key → {"_type": …, "_value": …}."""
-        return {key: choice.to_json() for key, choice in self.items()}
+        """The search-space file: key → {"_type": …, "_value": …}.
+
+        A choice that isn't always part of an architecture has a third entry, "_active_if": see `fxnas.active_if`.
+        """
+        return {key: self._entry(choice) for key, choice in self.items()}
 
     @classmethod
     def from_json(cls, source: object) -> SearchSpace:
@@ -171,7 +176,8 @@ class SearchSpace(Mapping[str, Choice]):
         if not isinstance(value, Mapping):
             raise SearchSpaceError(f"a search space is an object from keys to choices, got {shown(value)}")
         try:
-            return cls(Choice.from_json(key, entry) for key, entry in value.items())
+            choices = {key: Choice.from_json(key, entry) for key, entry in value.items()}
+            return cls(_conditional(choice, value[key], choices) for key, choice in choices.items())
         except SearchSpaceError as problem:
             if file is None:
                 raise
@@ -193,6 +199,14 @@ class SearchSpace(Mapping[str, Choice]):
     def tree(self) -> str:
         """The choices as an indented text, grouped by scopes."""
         return outline(self._choices, self.scopes)
+
+    def _entry(self, choice: Choice) -> dict[str, object]:
+        written = choice.to_json()
+        return (
+            written
+            if choice.active is ALWAYS
+            else {**written, "_active_if": active_if.as_json([choice.active], self)[0]}
+        )
 
     def _canonical(self, given: Mapping[str, Decision]) -> Architecture:
         """The canonical architecture of legal decisions; active choices without one take the default."""
@@ -230,6 +244,12 @@ class SearchSpace(Mapping[str, Choice]):
 
     def __repr__(self) -> str:
         return f"SearchSpace({len(self)} choices)"
+
+
+def _conditional(choice: Choice, entry: Mapping[str, object], choices: Mapping[str, Choice]) -> Choice:
+    if "_active_if" not in entry:
+        return choice
+    return replace(choice, active=active_if.from_json(choice.key, entry["_active_if"], choices))
 
 
 def _integer(value: object, key: str) -> int:

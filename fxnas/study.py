@@ -58,7 +58,7 @@ class Study:
 
     @property
     def described(self) -> dict[str, Any]:
-        """What the study was begun with: "fingerprint", "space", "active" and "strategy"; empty before."""
+        """What the study was begun with: "fingerprint", "space" and "strategy"; empty before."""
         with worded(self.path):
             rows = self._connection.execute("SELECT name, value FROM study").fetchall()
         return {name: self._parsed(value, f"{name!r}") for name, value in rows}
@@ -287,7 +287,6 @@ def _described(space: SearchSpace) -> dict[str, Any]:
     return {
         "fingerprint": space.fingerprint,
         "space": space.to_json(),
-        "active": {key: str(choice.active) for key, choice in space.items()},
     }
 
 
@@ -300,8 +299,6 @@ def _compare(study: str, found: Mapping[str, Any], wanted: Mapping[str, Any]) ->
 def _compare_space(study: str, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     if found.get("fingerprint") != wanted["fingerprint"]:
         _refuse(study, "space", _difference(found.get("space"), wanted["space"], "choice"))
-    if found.get("active") != wanted["active"]:
-        _refuse(study, "space", _difference(found.get("active"), wanted["active"], "where choice"))
 
 
 def _refuse(study: str, what: str, difference: str) -> None:

@@ -24,7 +24,7 @@ LAYERS = [
     "strict_json conditions subsets tree named owners",
     "files forms study_file study_optuna trial_table",
     "choice",
-    "counting",
+    "counting active_if",
     "entries",
     "architecture",
     "space",

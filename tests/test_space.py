@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from fxnas.architecture import Architecture
 from fxnas.choice import Choice
-from fxnas.conditions import ALWAYS, Condition, all_of, any_of, chosen, negate, present
+from fxnas.conditions import ALWAYS, NEVER, Condition, all_of, any_of, chosen, negate, present
 from fxnas.errors import ArchitectureError, SearchSpaceError
 from fxnas.space import SearchSpace
 
@@ -364,6 +364,72 @@ class TestFile:
         assert SearchSpace.load(path) == SearchSpace.from_json(str(path)) == space
         assert SearchSpace.from_json(json.dumps(WRITTEN)) == space
 
+    def test_conditions_are_written_where_there_are_any(self) -> None:
+        written = {
+            "cell": {"_type": "layer_choice", "_value": ["block", "pool"]},
+            "op": {
+                "_type": "layer_choice",
+                "_value": ["conv3", "conv5", "skip"],
+                "_active_if": [{"chosen": ["cell", "block"]}],
+            },
+            "skip": {
+                "_type": "input_choice",
+                "_value": {"candidates": [""], "n_chosen": None},
+                "_active_if": [{"chosen": ["cell", "block"]}],
+            },
+        }
+        assert nested().to_json() == written
+        assert SearchSpace.from_json(written) == nested()
+        assert SearchSpace.from_json(written).size == nested().size == 7
+
+    @pytest.mark.parametrize("circles", [False, True])
+    def test_conditions_are_read_back_exactly(self, circles: bool) -> None:
+        rng = random.Random(7)
+        for _ in range(200):
+            space = random_space(rng, circles=circles)
+            found = SearchSpace.from_json(json.dumps(space.to_json()))
+            assert [choice.active for choice in found.values()] == [choice.active for choice in space.values()]
+            assert (found.fingerprint, found.size) == (space.fingerprint, space.size)
+
+    def test_deep_and_shared_conditions_stay_small(self, tmp_path: Path) -> None:
+        condition, choices = ALWAYS, []
+        for i in range(300):
+            choices.append(layer(f"c{i}", 2))
+            one, other = (chosen(f"c{i}", j, 2, 1) for j in (0, 1))
+            condition = any_of([all_of([condition, one]), all_of([negate(condition), other])])
+        space = SearchSpace([*choices, layer("last", 2, condition), layer("never", 2, NEVER)])
+        space.save(tmp_path / "space.json")
+        assert (tmp_path / "space.json").stat().st_size < 500_000
+        assert SearchSpace.load(tmp_path / "space.json") == space
+
+    @pytest.mark.parametrize(
+        ("value", "message"),
+        [
+            ({"chosen": ["op", "a"]}, r"_active_if, a list of 1 to 10,000 parts is needed, .*, got \{"),
+            ([], r"_active_if, a list of 1 to 10,000 parts is needed, .*, got \[\]"),
+            (None, r"a list of 1 to 10,000 parts is needed, .*, got None"),
+            ([{"any": []}] * 10_001, r"a list of 1 to 10,000 parts is needed"),
+            ([3], r"part 0: an object with one of chosen, present, not, all, any is needed, got 3"),
+            ([{"present": "op", "not": 0}], r"part 0: an object with one of"),
+            ([{"chose": ["op", "a"]}], r"part 0: one of .* is needed, got 'chose', did you mean 'chosen'\?"),
+            ([{"chosen": "op"}], r"part 0: a key and a candidate are needed, got 'op'"),
+            ([{"chosen": ["opp", "a"]}], r"part 0: the key of a choice .* got 'opp', did you mean 'op'\?"),
+            ([{"chosen": [["op"], "a"]}], r"part 0: the key of a choice of this space is needed, got \['op'\]"),
+            ([{"chosen": ["op", "c"]}], r"part 0: choice 'op' has candidates 0\.\.1 \(a, b\), got 'c'"),
+            ([{"chosen": ["op", 2]}], r"part 0: choice 'op' has candidates 0\.\.1 \(a, b\), got 2"),
+            ([{"chosen": ["op", True]}], r"a name or an index is needed, got true"),
+            ([{"present": None}], r"part 0: the key of a choice of this space is needed, got None"),
+            ([{"present": "op"}, {"not": 1}], r"part 1: the place of an earlier part is needed, got 1"),
+            ([{"present": "op"}, {"not": False}], r"part 1: the place of an earlier part is needed, got False"),
+            ([{"present": "op"}, {"all": [0]}], r"part 1: a list of two or more earlier parts is needed, .* got \[0\]"),
+            ([{"present": "op"}, {"any": [0, -1]}], r"part 1: the place of an earlier part is needed, got -1"),
+        ],
+    )
+    def test_a_malformed_condition_is_refused(self, value: object, message: str) -> None:
+        entry = {"_type": "layer_choice", "_value": ["a", "b"]}
+        with pytest.raises(SearchSpaceError, match=f"choice 'x': .*{message}"):
+            SearchSpace.from_json({"op": entry, "x": {**entry, "_active_if": value}})
+
     def test_a_layer_choice_that_takes_several_keeps_its_number(self) -> None:
         space = SearchSpace([Choice("op", "layer_choice", ("a", "b", "c"), 2)])
         assert space.to_json()["op"]["_value"] == {"candidates": ["a", "b", "c"], "n_chosen": 2}
@@ -437,7 +503,9 @@ class TestFile:
             lambda inner: (
                 st.lists(inner, max_size=3)
                 | st.dictionaries(
-                    st.sampled_from(["_type", "_value", "candidates", "n_chosen", "op"]), inner, max_size=3
+                    st.sampled_from(["_type", "_value", "candidates", "n_chosen", "op", "_active_if", "any"]),
+                    inner,
+                    max_size=3,
                 )
             ),
             max_leaves=8,
