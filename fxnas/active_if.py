@@ -45,9 +45,23 @@ def from_json(key: str, value: object, choices: Mapping[str, Choice]) -> Conditi
     Raises:
         SearchSpaceError: naming the choice, the part and what is wrong with it.
     """
+    return all_from_json(f"choice {shown(key)}: _active_if", value, choices)[-1]
+
+
+def all_from_json(what: str, value: object, choices: Mapping[str, Choice]) -> list[Condition]:
+    """The condition that each part of a list is.
+
+    Args:
+        what: what the list is, for messages.
+        value: parsed JSON.
+        choices: what the conditions may depend on.
+
+    Raises:
+        SearchSpaceError: naming the part and what is wrong with it.
+    """
     if not isinstance(value, list | tuple) or not 1 <= len(value) <= MOST_PARTS:
-        _refuse(key, f'a list of 1 to {MOST_PARTS:,} parts is needed, [{{"chosen": ["key", "candidate"]}}]', value)
-    return from_parts(_read(key, place, part, choices) for place, part in enumerate(value))
+        _refuse(what, f'a list of 1 to {MOST_PARTS:,} parts is needed, [{{"chosen": ["key", "candidate"]}}]', value)
+    return from_parts(_read(f"{what}, part {place}", place, part, choices) for place, part in enumerate(value))
 
 
 def _written(part: Part, choices: Mapping[str, Choice]) -> dict[str, Any]:
@@ -60,54 +74,53 @@ def _written(part: Part, choices: Mapping[str, Choice]) -> dict[str, Any]:
     return {"all" if kind in ("all", "true") else "any": list(terms)}
 
 
-def _read(key: str, place: int, part: object, choices: Mapping[str, Choice]) -> Part:
-    where = f"part {place}: "
+def _read(where: str, place: int, part: object, choices: Mapping[str, Choice]) -> Part:
     if not isinstance(part, Mapping) or len(part) != 1:
-        _refuse(key, f"{where}an object with one of {', '.join(_OPERATORS)} is needed", part)
+        _refuse(where, f"an object with one of {', '.join(_OPERATORS)} is needed", part)
     ((operator, operand),) = part.items()
     match operator:
         case "chosen" if isinstance(operand, list | tuple) and len(operand) == 2:
-            choice = _choice(key, where, operand[0], choices)
-            return "atom", _atom(choice, _candidate(key, where, choice, operand[1])), ()
+            choice = _choice(where, operand[0], choices)
+            return "atom", _atom(choice, _candidate(where, choice, operand[1])), ()
         case "chosen":
-            _refuse(key, f"{where}a key and a candidate are needed", operand)
+            _refuse(where, "a key and a candidate are needed", operand)
         case "present":
-            return "atom", _atom(_choice(key, where, operand, choices), None), ()
+            return "atom", _atom(_choice(where, operand, choices), None), ()
         case "not":
-            return "not", None, (_place(key, where, operand, place),)
+            return "not", None, (_place(where, operand, place),)
         case "all" | "any" if isinstance(operand, list | tuple) and len(operand) != 1:
             constant = "true" if operator == "all" else "false"
-            terms = tuple(_place(key, where, each, place) for each in operand)
+            terms = tuple(_place(where, each, place) for each in operand)
             return (operator, None, terms) if terms else (constant, None, ())  # type: ignore[return-value]
         case "all" | "any":
-            _refuse(key, f"{where}a list of two or more earlier parts is needed, or of none", operand)
+            _refuse(where, "a list of two or more earlier parts is needed, or of none", operand)
     hint = nearest(operator, _OPERATORS) if isinstance(operator, str) else ""
-    _refuse(key, f"{where}one of {', '.join(_OPERATORS)} is needed", operator, hint)
+    _refuse(where, f"one of {', '.join(_OPERATORS)} is needed", operator, hint)
 
 
 def _atom(choice: Choice, candidate: int | None) -> tuple[str, int | None, int, int | None]:
     return choice.key, candidate, len(choice.candidates), choice.n_chosen
 
 
-def _choice(key: str, where: str, name: object, choices: Mapping[str, Choice]) -> Choice:
+def _choice(where: str, name: object, choices: Mapping[str, Choice]) -> Choice:
     if not isinstance(name, str) or name not in choices:
         hint = nearest(name, choices) if isinstance(name, str) else ""
-        _refuse(key, f"{where}the key of a choice of this space is needed", name, hint)
+        _refuse(where, "the key of a choice of this space is needed", name, hint)
     return choices[name]
 
 
-def _candidate(key: str, where: str, choice: Choice, candidate: object) -> int:
+def _candidate(where: str, choice: Choice, candidate: object) -> int:
     try:
         return choice.forms().candidate(candidate)
     except ArchitectureError as problem:
-        raise SearchSpaceError(f"choice {shown(key)}: _active_if, {where}{problem}") from None
+        raise SearchSpaceError(f"{where}: {problem}") from None
 
 
-def _place(key: str, where: str, value: object, before: int) -> int:
+def _place(where: str, value: object, before: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < before:
-        _refuse(key, f"{where}the place of an earlier part is needed", value)
+        _refuse(where, "the place of an earlier part is needed", value)
     return value
 
 
-def _refuse(key: str, what: str, got: object, hint: str = "") -> NoReturn:
-    raise SearchSpaceError(f"choice {shown(key)}: _active_if, {what}, got {shown(got)}{hint}")
+def _refuse(where: str, what: str, got: object, hint: str = "") -> NoReturn:
+    raise SearchSpaceError(f"{where}: {what}, got {shown(got)}{hint}")

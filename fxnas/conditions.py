@@ -76,7 +76,7 @@ class Condition:
         raise TypeError("build conditions with chosen, present, all_of, any_of and negate")
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (from_parts, (tuple(parts_of([self])[0]),))
+        return (_last, (tuple(parts_of([self])[0]),))
 
     def __copy__(self) -> Condition:
         return self
@@ -219,12 +219,16 @@ def parts_of(conditions: Iterable[Condition]) -> tuple[list[Part], list[int]]:
     return parts, found
 
 
-def from_parts(parts: Iterable[Part]) -> Condition:
-    """The condition that has these parts, the last one; as it was, nothing is simplified."""
+def from_parts(parts: Iterable[Part]) -> list[Condition]:
+    """The condition that each part is; as it was, nothing is simplified."""
     made: list[Condition] = []
     for kind, identity, terms in parts:
         made.append(Condition._make(kind, Atom(*identity) if identity else None, tuple(made[i] for i in terms)))
-    return made[-1]
+    return made
+
+
+def _last(parts: Iterable[Part]) -> Condition:
+    return from_parts(parts)[-1]
 
 
 def chosen(key: str, candidate: int, count: int, n_chosen: int | None) -> Condition:

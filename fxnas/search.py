@@ -13,6 +13,7 @@ from fxnas.evaluators.base import Evaluator, check_timeout
 from fxnas.progress import display
 from fxnas.recipe import Recipe
 from fxnas.results import SearchResult, Trial
+from fxnas.running.drawing import keep_drawing
 from fxnas.running.in_process import InProcess
 from fxnas.running.interrupts import Interrupts
 from fxnas.running.ledger import Ledger
@@ -110,17 +111,18 @@ def search(
         ledger.failures = []  # what an earlier run met may be mended
         bar = stack.enter_context(display(progress, trials, ledger.finished))
         interrupts = stack.enter_context(Interrupts())
+        runner = stack.enter_context(_engine(engine, workers, source, timeout))
         loop = Loop(
             record,
             ledger,
-            stack.enter_context(_engine(engine, workers, source, timeout)),
+            runner,
             _submitting(source, ledger, stopping, tuple(objectives), bar.reported),
             capacity=max(1, workers),
             retries=retries,
             timeout=timeout,
             max_failures=max_consecutive_failures,
             progress=bar,
-            callbacks=list(callbacks),
+            callbacks=[keep_drawing(source, runner, record), *callbacks],
             interrupts=interrupts,
         )
         try:

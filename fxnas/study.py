@@ -58,7 +58,10 @@ class Study:
 
     @property
     def described(self) -> dict[str, Any]:
-        """What the study was begun with: "fingerprint", "space" and "strategy"; empty before."""
+        """What the study was begun with: "fingerprint", "space" and "strategy"; empty before.
+
+        Where the search has a graph, "wiring" is what is connected to what in it: see `fxnas.wiring`.
+        """
         with worded(self.path):
             rows = self._connection.execute("SELECT name, value FROM study").fetchall()
         return {name: self._parsed(value, f"{name!r}") for name, value in rows}
@@ -91,6 +94,15 @@ class Study:
                 self._connection.executemany("INSERT INTO study VALUES (?, ?)", texts)
             if not self.in_memory and not self._owner:
                 self._claim_lock()
+
+    def keep_wiring(self, wiring: Mapping[str, Any]) -> None:
+        """Records what is connected to what in the graph that is searched, unless it is recorded already.
+
+        Args:
+            wiring: what `fxnas.wiring.Wiring.to_json` gives.
+        """
+        with self.writing():
+            self._connection.execute("INSERT OR IGNORE INTO study VALUES ('wiring', ?)", (json.dumps(wiring),))
 
     def rows(self, since: int = 0, numbers: Iterable[int] = ()) -> list[dict[str, Any]]:
         """The trials as plain data: `Trial.to_json` and what else is recorded.

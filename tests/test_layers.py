@@ -25,7 +25,7 @@ LAYERS = [
     "files forms study_file study_optuna trial_table",
     "choice",
     "counting active_if",
-    "entries",
+    "entries wiring",
     "architecture",
     "space",
     "strategies",

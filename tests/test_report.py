@@ -16,15 +16,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from brute_force import random_space
 from spaces import flat_space, nested_space
 
 from fxnas.choice import Choice
+from fxnas.conditions import chosen, parts_of
 from fxnas.errors import FxnasError, SearchSpaceError
-from fxnas.report.data import report_data
+from fxnas.report.data import _part, report_data
 from fxnas.report.page import SCRIPTS, report_page, write_report
 from fxnas.results import SearchResult, Trial
 from fxnas.space import SearchSpace
 from fxnas.study import Study
+from fxnas.wiring import Box, Wire, Wiring
 
 WEB = Path(__file__).resolve().parent.parent / "fxnas/report/web"
 HOSTILE = "</script><img src=x onerror=alert(1)> <!--<script> {{script}} &amp; \u2028 '\""
@@ -53,6 +56,16 @@ def trial_of(
     score = rng.random()
     metrics = {"score": score, name: float("nan") if number % 10 == 5 else rng.random() / 3}
     return Trial(number, architecture, "done", score, metrics=metrics, seconds=0.25)
+
+
+def keep_graph(study: Study, name: str = "op.flat") -> None:
+    """The nested space's first choice as a graph."""
+    space = nested_space()
+    flat, deep = (chosen("outer", i, 2, 1) for i in range(2))
+    boxes = (Box("x", "input"), Box(name, "module", "Identity", flat), Box("op.deep", "module", "Conv2d", deep))
+    boxes += (Box("outer", "choice"), Box("output", "output"))
+    wires = (Wire(0, 1, flat), Wire(0, 2, deep), Wire(1, 3, flat), Wire(2, 3, deep), Wire(3, 4))
+    study.keep_wiring(Wiring(boxes, wires).to_json(space))
 
 
 class Page(HTMLParser):
@@ -248,6 +261,28 @@ class TestInABrowser:
         assert tags.count("svg") == 2
         assert "page 1 of 3, 60 of 60 trials" in dom.texts["span"]
 
+    def test_the_graph_shows_what_the_best_trial_chose(self, browser: Callable[[str], str]) -> None:
+        study = study_of(30)
+        keep_graph(study, name=HOSTILE[:60])
+        data = report_data(study)
+        dom = Page(browser(report_page(data)))
+        scores = data["columns"][0]["values"]
+        best = scores.index(max(score for score in scores if score is not None))
+        boxes = [a["class"] for tag, a in dom.tags if tag == "g" and str(a.get("class")).startswith("box ")]
+        picked = ["out", "out"]
+        picked[data["trials"]["decisions"][0][best]] = "picked"
+        assert boxes == [
+            "box input always",
+            *(f"box module {each}" for each in picked),
+            "box choice always",
+            "box output always",
+        ]
+        assert "img" not in [tag for tag, _ in dom.tags]
+
+    def test_a_study_without_a_graph_has_no_such_pane(self, browser: Callable[[str], str]) -> None:
+        dom = Page(browser(report_page(report_data(study_of(3)))))
+        assert "title-graph" not in {a.get("id") for _, a in dom.tags}
+
     def test_a_study_without_trials_has_a_page(self, browser: Callable[[str], str]) -> None:
         dom = Page(browser(report_page(report_data(study_of(0)))))
         assert "no trial has a score yet" in dom.texts["p"]
@@ -271,6 +306,21 @@ def javascript() -> Callable[[str], Any]:
 
 
 class TestScript:
+    def test_conditions_are_those_of_the_graph(self, javascript: Callable[[str], Any]) -> None:
+        rng = random.Random(2)
+        spaces = [random_space(rng) for _ in range(40)]
+        for space in spaces:
+            keys = list(space)
+            conditions = [choice.active for choice in space.values()]
+            parts, places = parts_of(conditions)
+            architecture = space.sample(rng)
+            decisions = [list(architecture[key]) if key in architecture else None for key in keys]
+            given = json.dumps([_part(part, {key: i for i, key in enumerate(keys)}) for part in parts])
+            values = javascript(f"partValues({given}, {json.dumps(decisions)})")
+            for choice, place in zip(space.values(), places, strict=True):
+                if values[place] is not None:  # else it depends on choices that play no role
+                    assert values[place] is (choice.key in architecture)
+
     def test_the_front_is_that_of_the_results(self, javascript: Callable[[str], Any]) -> None:
         space = flat_space()
         rng = random.Random(1)

@@ -405,8 +405,8 @@ class TestFile:
     @pytest.mark.parametrize(
         ("value", "message"),
         [
-            ({"chosen": ["op", "a"]}, r"_active_if, a list of 1 to 10,000 parts is needed, .*, got \{"),
-            ([], r"_active_if, a list of 1 to 10,000 parts is needed, .*, got \[\]"),
+            ({"chosen": ["op", "a"]}, r"_active_if: a list of 1 to 10,000 parts is needed, .*, got \{"),
+            ([], r"_active_if: a list of 1 to 10,000 parts is needed, .*, got \[\]"),
             (None, r"a list of 1 to 10,000 parts is needed, .*, got None"),
             ([{"any": []}] * 10_001, r"a list of 1 to 10,000 parts is needed"),
             ([3], r"part 0: an object with one of chosen, present, not, all, any is needed, got 3"),

@@ -8,9 +8,12 @@ from typing import Any
 
 from fxnas import __version__
 from fxnas.choice import Choice
+from fxnas.conditions import Part, parts_of
 from fxnas.errors import FxnasError, SearchSpaceError, nearest, shown
+from fxnas.report.layout import layout
 from fxnas.space import SearchSpace
 from fxnas.study import Study
+from fxnas.wiring import Wiring
 
 FORMAT = 1
 _MOST_TEXT = 500  # characters kept of an error
@@ -59,6 +62,7 @@ def report_data(study: Study, *, front: Sequence[str] = (), title: str | None = 
         "columns": columns,
         "front": _front(columns, front),
         "errors": [_cut(error) for error in errors],
+        "graph": _graph(described.get("wiring"), space, study.path),
         "trials": {
             "number": [row["trial"] for row in rows],
             "state": [row["state"] for row in rows],
@@ -67,6 +71,45 @@ def report_data(study: Study, *, front: Sequence[str] = (), title: str | None = 
             "decisions": [_decisions(choice, rows, study.path) for choice in space.values()],
         },
     }
+
+
+def _graph(wiring: object, space: SearchSpace, path: str) -> dict[str, Any] | None:
+    """The graph and where it stands in its picture; conditions are parts, by their places among them.
+
+    A part is ["chosen", number of a choice, candidate], ["present", number of a choice], ["not", place],
+    ["all", places …] or ["any", places …].
+    """
+    if wiring is None:
+        return None
+    try:
+        found = Wiring.from_json(wiring, space)
+    except SearchSpaceError as error:
+        raise SearchSpaceError(f"study {path}: {error}") from error
+    placed = layout(found)
+    parts, places = parts_of(found.conditions)
+    numbers = {key: number for number, key in enumerate(space)}
+    when = iter(places)
+    return {
+        "width": placed.width,
+        "rows": placed.rows,
+        "nodes": [
+            {"label": box.label, "kind": box.kind, "detail": box.detail, "x": x, "row": row, "when": next(when)}
+            for box, (x, row) in zip(found.boxes, placed.boxes, strict=True)
+        ],
+        "edges": [
+            {"from": wire.source, "to": wire.target, "when": next(when), "bends": bends}
+            for wire, bends in zip(found.wires, placed.bends, strict=True)
+        ],
+        "parts": [_part(part, numbers) for part in parts],
+    }
+
+
+def _part(part: Part, numbers: Mapping[str, int]) -> list[Any]:
+    kind, atom, terms = part
+    if atom is not None:
+        key, candidate, _, _ = atom
+        return ["present", numbers[key]] if candidate is None else ["chosen", numbers[key], candidate]
+    return [{"true": "all", "false": "any"}.get(kind, kind), *terms]
 
 
 def _columns(rows: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -16,7 +16,10 @@ from fxnas.report.data import report_data
 from fxnas.study import Study
 
 # In the order in which they build on each other; in the page they are one script.
-SCRIPTS = ("core.js", "elements.js", "plot.js", "charts.js", "choices.js", "architecture.js", "trials.js", "main.js")
+SCRIPTS = (
+    *("core.js", "elements.js", "plot.js", "charts.js"),
+    *("choices.js", "architecture.js", "graph.js", "trials.js", "main.js"),
+)
 
 
 def write_report(study: Study, path: str | Path, *, front: Sequence[str] = (), title: str | None = None) -> None:

@@ -102,6 +102,28 @@ function decisionJson(choice, decision) {
   return Array.isArray(decision) ? decision.map((i) => (named ? choice.candidates[i] : i)) : named ? choice.candidates[decision] : decision;
 }
 
+/**
+ * For each part of the conditions of a graph whether it holds; null where that depends on a choice that plays no role.
+ * `decisions` has one decision for each choice.
+ */
+function partValues(parts, decisions) {
+  const values = [];
+  for (const [operator, ...operands] of parts) {
+    const terms = operands.map((place) => values[place]);
+    if (operator === "chosen" || operator === "present") {
+      const decision = decisions[operands[0]];
+      const chosen = [decision].flat();
+      values.push(decision === null ? null : operator === "present" ? chosen.length > 0 : chosen.includes(operands[1]));
+    } else if (operator === "not") {
+      values.push(terms[0] === null ? null : !terms[0]);
+    } else {
+      const decisive = operator === "any";
+      values.push(terms.includes(decisive) ? decisive : terms.includes(null) ? null : !decisive);
+    }
+  }
+  return values;
+}
+
 /** The positions of the best tenth of the scored trials, at least one. */
 function bestTenth(scores) {
   const scored = scores.map((_, i) => i).filter((i) => scores[i] !== null);

@@ -29,7 +29,7 @@ function start(data) {
       for (const listener of selected) listener();
     },
   };
-  const panels = [choiceBars, architecture, ...(data.front ? [pareto] : []), bestSoFar, trialTable];
+  const panels = [choiceBars, architecture, ...(data.graph ? [graph] : []), ...(data.front ? [pareto] : []), bestSoFar, trialTable];
   document.title = `${data.title} – fxnas report`;
   document.getElementById("page").replaceChildren(header(data), h("main", { class: data.front ? "two" : "one" }, panels.map((panel) => panel(view))));
   for (const listener of shown) listener();
