@@ -79,8 +79,8 @@ class Trial:
             "state": self.state,
             "score": self.score,
             "objectives": list(self.objectives),
-            "metrics": _finite(self.metrics),
-            "reports": [_finite(report) for report in self.reports],
+            "metrics": finite(self.metrics),
+            "reports": [finite(report) for report in self.reports],
             "seconds": round(self.seconds, 3),
             "host": self.host,
             "pid": self.pid,
@@ -254,7 +254,8 @@ def _front(scored: Sequence[tuple[Point, Trial]]) -> list[Trial]:
     return list({trial.architecture: trial for trial in reversed(best)}.values())[::-1]
 
 
-def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
+def finite(values: Mapping[str, float]) -> dict[str, float | None]:
+    """Numbers by name as JSON can hold them: null for what isn't finite."""
     return {name: value if math.isfinite(value) else None for name, value in values.items()}
 
 

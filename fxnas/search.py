@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from fxnas.running.drawing import keep_drawing
 from fxnas.running.in_process import InProcess
 from fxnas.running.interrupts import Interrupts
 from fxnas.running.ledger import Ledger
+from fxnas.running.live import Live
 from fxnas.running.loop import Loop, Submit
 from fxnas.running.source import Given, Made, given, made
 from fxnas.running.task import Outcome, Task, run
@@ -111,16 +113,18 @@ def search(
         ledger.failures = []  # what an earlier run met may be mended
         bar = stack.enter_context(display(progress, trials, ledger.finished))
         interrupts = stack.enter_context(Interrupts())
+        live = stack.enter_context(Live(record, bar))
         runner = stack.enter_context(_engine(engine, workers, source, timeout))
         loop = Loop(
             record,
             ledger,
             runner,
-            _submitting(source, ledger, stopping, tuple(objectives), bar.reported),
+            _submitting(source, ledger, stopping, tuple(objectives), live),
             capacity=max(1, workers),
             retries=retries,
             timeout=timeout,
             max_failures=max_consecutive_failures,
+            live=live,
             progress=bar,
             callbacks=[keep_drawing(source, runner, record), *callbacks],
             interrupts=interrupts,
@@ -150,7 +154,7 @@ def _submitting(
     ledger: Ledger,
     stopping: StoppingRule | None,
     objectives: tuple[str, ...],
-    listener: Callable[[Any], None],
+    live: Live,
 ) -> Submit:
     """How a trial is handed to the engine."""
 
@@ -158,10 +162,11 @@ def _submitting(
         limits = None if stopping is None else ledger.limits(trial.number, stopping)
         if isinstance(source, Given):
             task = Task(trial.number, trial.seed, trial.architecture, limits, objectives)
-            return engine.submit(run, source, task, listener)
+            return engine.submit(run, source, task, partial(live.hear, trial.number))
         from fxnas.running.worker import evaluate
 
-        task = Task(trial.number, trial.seed, trial.architecture.to_json(), limits, objectives)
+        architecture = trial.architecture.to_json()
+        task = Task(trial.number, trial.seed, architecture, limits, objectives, live.file(trial))
         return engine.submit(evaluate, source, task)
 
     return submit

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +15,7 @@ from fxnas.architecture import fingerprint_of
 from fxnas.errors import FxnasError, SearchSpaceError, shown
 from fxnas.files import parse_json
 from fxnas.owners import Owners
-from fxnas.results import SearchResult, Trial
+from fxnas.results import SearchResult, Trial, finite
 from fxnas.space import SearchSpace
 from fxnas.study_file import MEMORY, opened, path_of, worded
 
@@ -196,13 +196,20 @@ class Study:
 
     def claim(self, number: int) -> bool:
         """Takes a waiting trial for this driver, inside a transaction; False if another one has it."""
-        query = "UPDATE trials SET state = 'running', owner = ?, attempts = attempts + 1 "
+        query = "UPDATE trials SET state = 'running', owner = ?, attempts = attempts + 1, reports = '[]' "
         changed = self._connection.execute(f"{query} WHERE number = ? AND state = 'waiting'", (self._owner, number))
         return changed.rowcount == 1
 
     def retry(self, number: int) -> None:
         """Counts one more attempt of a trial that this driver runs, inside a transaction."""
-        self._connection.execute("UPDATE trials SET attempts = attempts + 1 WHERE number = ?", (number,))
+        query = "UPDATE trials SET attempts = attempts + 1, reports = '[]' WHERE number = ?"
+        self._connection.execute(query, (number,))
+
+    def report(self, number: int, reports: Sequence[Mapping[str, float]]) -> None:
+        """Records what a trial that this driver runs has reported so far, inside a transaction."""
+        query = "UPDATE trials SET reports = ? WHERE number = ? AND state = 'running' AND owner IS ?"
+        text = json.dumps([finite(each) for each in reports], allow_nan=False)
+        self._connection.execute(query, (text, number, self._owner))
 
     def finish(self, trial: Trial) -> None:
         """Records the outcome of a trial that this driver runs or that waits, inside a transaction."""

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from fxnas.architecture import Architecture
 from fxnas.errors import FxnasError, shown
+from fxnas.lines import append_line
 from fxnas.space import SearchSpace
 
 if TYPE_CHECKING:
@@ -113,10 +114,7 @@ def _report(kind: str, value: Any) -> None:
     if not path:
         print(f"{kind} result: {json.dumps(plain)}", flush=True)
         return
-    line = json.dumps({kind: plain}).encode() + b"\n"
-    with open(path, "ab", buffering=0) as file:
-        while line:  # whole in one go unless the disk is full, so that lines of several processes don't mix
-            line = line[file.write(line) :]
+    append_line(path, json.dumps({kind: plain}).encode())
 
 
 def _plain(kind: str, value: Any) -> Any:

@@ -23,7 +23,7 @@ LAYERS = [
     "errors",
     "strict_json conditions subsets tree named owners",
     "files forms study_file study_optuna trial_table",
-    "choice",
+    "choice lines",
     "counting active_if",
     "entries wiring",
     "architecture",

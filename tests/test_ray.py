@@ -78,6 +78,12 @@ def test_a_trial_whose_worker_is_killed_gets_another_attempt(engine: RayEngine, 
     assert result.trials[0].attempts == 2
 
 
+def test_reports_are_in_the_study_while_a_trial_runs(engine: RayEngine, tmp_path: Path) -> None:
+    evaluator = Recipe("trial_bodies:SeesItself", (str(tmp_path / "s"),))
+    result = search(evaluator=evaluator, trials=1, workers=1, engine=engine, study=tmp_path / "s")
+    assert result.trials[0].score == 1.0  # Ray's workers are on this machine here
+
+
 def test_a_new_cluster_goes_on_with_the_study(engine: RayEngine, tmp_path: Path) -> None:
     engine.shutdown(cancel_futures=True)
     study = tmp_path / "study.db"

@@ -12,6 +12,7 @@ from typing import Any
 import fxnas
 from fxnas.architecture import Architecture
 from fxnas.evaluators import Report
+from fxnas.study import Study
 
 FLOOD = 200_000  # lines of 80 characters
 
@@ -207,3 +208,48 @@ def notes_its_process(architecture: Architecture) -> float:
         file.write(str(os.getpid()))
     time.sleep(600)
     return 1.0
+
+
+class SeesItself:
+    """Reports, and then waits until its own row in the study has it: 1 if it has."""
+
+    def __init__(self, study: str) -> None:
+        self.study = study
+
+    def evaluate(self, graph: Any, architecture: Architecture, report: Report) -> float:
+        report(epoch=1, score=0.5, loss=float("nan"))
+        for _ in range(200):
+            with Study(self.study, readonly=True) as study:
+                row = study.rows()[report.number]
+            if row["reports"] == [{"epoch": 1, "score": 0.5, "loss": None}]:
+                return float(row["state"] == "running")
+            time.sleep(0.05)
+        return 0.0
+
+
+class ReportsAndDies:
+    """Reports three times, and is killed in the first attempt of trial 1."""
+
+    def __init__(self, marker: str, how: str = "SIGKILL") -> None:
+        self.marker, self.how = marker, how
+
+    def evaluate(self, graph: Any, architecture: Architecture, report: Report) -> float:
+        first = report.number == 1 and not os.path.exists(self.marker)
+        for epoch in range(1, 4):
+            report(epoch=epoch, score=epoch * (1 if first else 10))
+        if first:
+            open(self.marker, "w").close()
+            if self.how == "hang":
+                time.sleep(600)
+            os.kill(os.getpid(), getattr(signal, self.how))
+        return 1.0
+
+
+def reports_and_stays(graph: Any, architecture: Architecture, report: Report) -> float:
+    """Trial 2 reports and stays, the first time."""
+    report(epoch=1, score=1.0)
+    if report.number == 2 and not os.path.exists("stayed"):
+        open("stayed", "w").close()
+        time.sleep(600)
+    report(epoch=2, score=2.0)
+    return 2.0

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from fxnas.errors import FxnasError, nearest, shown
 from fxnas.evaluators.base import Report, Score, objectives_of, score_and_metrics
-from fxnas.files import MAX_BYTES, parse_json
+from fxnas.files import parse_json
+from fxnas.lines import Lines
 
 _KINDS = ("intermediate", "final")
 
@@ -27,12 +28,10 @@ class ResultsFile:
 
     def __init__(self, path: Path, report: Report) -> None:
         self.final: Score | None = None
-        self._path = path
+        self._lines = Lines(path)
         self._report = report
-        self._offset = 0
         self._line = 0
         self._epoch = 0
-        self._part = b""
 
     def read(self, *, ended: bool = False) -> None:
         """Takes in what was written since the last call.
@@ -44,23 +43,10 @@ class ResultsFile:
             TrialPruned: the search ends the trial here.
             FxnasError: a line isn't a result, or a second final one.
         """
-        for line in self._lines(ended):
+        for line in self._lines.read(ended=ended):
             self._line += 1
             if line.strip():
                 self._take(line)
-
-    def _lines(self, ended: bool) -> Iterator[bytes]:
-        try:
-            with open(self._path, "rb") as file:
-                file.seek(self._offset)
-                read = file.read()
-        except FileNotFoundError:
-            return
-        self._offset += len(read)
-        *whole, self._part = (self._part + read).split(b"\n")
-        yield from whole
-        if len(self._part) > MAX_BYTES or (ended and self._part):
-            yield self._part
 
     def _take(self, line: bytes) -> None:
         what = f"results, line {self._line}"

@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from fxnas.errors import FxnasError
 from fxnas.progress import Progress
 from fxnas.results import Trial
 from fxnas.running.interrupts import Interrupts
 from fxnas.running.ledger import Ledger
+from fxnas.running.live import LIVE_SECONDS, Live
 from fxnas.running.task import Outcome
 from fxnas.study import Study
 
@@ -36,7 +37,8 @@ class Loop:
         retries: how many further attempts a trial gets after a fault of the surroundings.
         timeout: seconds that a trial may take, for messages.
         max_failures: so many failed trials one after another end the search.
-        progress: shows it.
+        live: what the running trials have reported.
+        progress: shows the search.
         callbacks: called with each trial that is finished.
         interrupts: whether the search is asked to end.
     """
@@ -49,6 +51,7 @@ class Loop:
     retries: int
     timeout: float | None
     max_failures: int
+    live: Live
     progress: Progress
     callbacks: Sequence[Callable[[Trial], None]]
     interrupts: Interrupts
@@ -123,8 +126,9 @@ class Loop:
 
     def _collect(self) -> None:
         """Waits until a trial ends or there may be room for another, and records what ended."""
-        patience = POLL_SECONDS if self._again or self._busy < self.capacity else None
+        patience = POLL_SECONDS if self._again or self._busy < self.capacity else LIVE_SECONDS
         ended, _ = wait(self._running, timeout=patience, return_when=FIRST_COMPLETED)
+        self.live.poll()
         if not ended:
             return
         futures = {self._running.pop(future): future for future in ended}
@@ -139,6 +143,7 @@ class Loop:
 
     def _outcome(self, number: int, future: Future[Outcome]) -> Outcome | None:
         """The outcome of a trial that ended; None if it is tried again."""
+        reports = self.live.end(number)
         error = future.exception()
         if error is None:
             outcome = future.result()
@@ -148,7 +153,7 @@ class Loop:
             if asks_for_renewal(error):
                 self._submit(self.ledger.trials[number])
                 return None
-            outcome = outcome_of(error, self.timeout)
+            outcome = replace(outcome_of(error, self.timeout), reports=reports)
         attempts = self.ledger.trials[number].attempts
         if outcome.passing and attempts <= self.retries and not self.interrupts.asked:
             self._again[number] = time.monotonic() + BACKOFF_SECONDS * 2 ** (attempts - 1)

@@ -33,6 +33,7 @@ class Task:
         limits: ends the trial early.
         objectives: the metrics that are the objectives; empty where the evaluator returns a list of objectives, or only
             a score.
+        live: a file for the reports, which the search reads while the trial runs; None where it hears them itself.
     """
 
     number: int
@@ -40,6 +41,7 @@ class Task:
     architecture: Mapping[str, Any]
     limits: Verdict | None = None
     objectives: tuple[str, ...] = ()
+    live: str | None = None
 
 
 @dataclass(frozen=True)

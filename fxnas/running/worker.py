@@ -13,6 +13,7 @@ from ctypes import c_int
 from typing import Any
 
 from fxnas.running.faults import EXITED, RENEWED
+from fxnas.running.live import Told
 from fxnas.running.source import Made
 from fxnas.running.task import Outcome, Task, broken_device, run
 
@@ -42,7 +43,7 @@ def evaluate(source: Made, task: Task) -> Outcome:
     global _renew
     if _renew:
         os._exit(RENEWED)
-    outcome = run(source, task)
+    outcome = run(source, task, None if task.live is None else Told(task.live))
     sys.stdout.flush()
     _renew = broken_device(outcome)
     return outcome
