@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fxnas.errors import FxnasError, SearchSpaceError, shown
-from fxnas.evaluators.base import Evaluator, check_timeout
+from fxnas.evaluators.base import Evaluator, check_timeout, settings_of
 from fxnas.progress import display
 from fxnas.recipe import Recipe
 from fxnas.results import SearchResult, Trial
@@ -93,7 +93,8 @@ def search(
         The trials and the best of them.
 
     Raises:
-        SearchSpaceError: the strategy or the study belongs to another space, or the study to another strategy.
+        SearchSpaceError: the strategy or the study belongs to another space, or the study to another strategy, stopping
+            rule, evaluator or objectives.
         FxnasError: too many trials failed in a row, the study can't be used, or an argument can't be used.
     """
     _check_strategy(strategy)
@@ -105,7 +106,7 @@ def search(
     source = _source(graph, evaluator, strategy, alone=workers == 0)
     with ExitStack() as stack:
         record = stack.enter_context(_opened(study))
-        record.begin(strategy.space, strategy.settings)
+        record.begin(strategy.space, strategy.settings, _setup(evaluator, stopping, objectives))
         ledger = Ledger(record, strategy, total=trials, in_flight=in_flight, reuse=reuse)
         with record.writing():
             record.release_orphans()
@@ -170,6 +171,14 @@ def _submitting(
         return engine.submit(evaluate, source, task)
 
     return submit
+
+
+def _setup(evaluator: object, stopping: StoppingRule | None, objectives: Sequence[str]) -> dict[str, object]:
+    return {
+        "stopping rule": None if stopping is None else stopping.settings,
+        "objectives": list(objectives),
+        "evaluator": settings_of(evaluator),
+    }
 
 
 @contextmanager

@@ -62,6 +62,16 @@ class StoppingRule(ABC):
         self.step = step
         self.sign = -1 if lower_is_better else 1
 
+    @property
+    def settings(self) -> dict[str, object]:
+        """What the rule is, as plain data; a study goes on with the same one only."""
+        return {
+            "name": type(self).__name__,
+            "metric": self.metric,
+            "step": self.step,
+            "lower_is_better": self.sign == -1,
+        }
+
     def limits(self, trials: Sequence[Trial]) -> Limits:
         """What the next trial has to reach after these."""
         own = [trial for trial in trials if trial.source is None]
@@ -112,6 +122,11 @@ class MedianRule(StoppingRule):
         self.first_trials = first_trials
         self.first_steps = first_steps
 
+    @property
+    def settings(self) -> dict[str, object]:
+        """Also the trials and steps that are left alone."""
+        return super().settings | {"first_trials": self.first_trials, "first_steps": self.first_steps}
+
     def least(
         self, done: Sequence[Mapping[float, float]], ended: Sequence[Mapping[float, float]]
     ) -> dict[float, float]:
@@ -155,6 +170,11 @@ class SuccessiveHalving(StoppingRule):
         _check_least("eta", eta, 2)
         self.first = first
         self.eta = eta
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """Also the rungs."""
+        return super().settings | {"first": self.first, "eta": self.eta}
 
     def least(
         self, done: Sequence[Mapping[float, float]], ended: Sequence[Mapping[float, float]]

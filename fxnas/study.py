@@ -58,7 +58,7 @@ class Study:
 
     @property
     def described(self) -> dict[str, Any]:
-        """What the study was begun with: "fingerprint", "space" and "strategy"; empty before.
+        """What the study was begun with: "fingerprint", "space", "strategy" and its setup; empty before.
 
         Where the search has a graph, "wiring" is what is connected to what in it: see `fxnas.wiring`.
         """
@@ -73,18 +73,23 @@ class Study:
             found = self._connection.execute("SELECT state, count(*) FROM trials GROUP BY state ORDER BY state")
             return dict(found.fetchall())
 
-    def begin(self, space: SearchSpace, strategy: Mapping[str, object]) -> None:
+    def begin(
+        self, space: SearchSpace, strategy: Mapping[str, object], setup: Mapping[str, object] | None = None
+    ) -> None:
         """Makes this process one of the study's drivers, and the study one of this space and strategy.
 
         Args:
             space: the space that is searched.
             strategy: the settings of the strategy, plain data.
+            setup: what else trials depend on, by name, each with its settings or None: the evaluator (None: it can't
+                be described), the stopping rule, the objectives. None: not told, nothing to compare.
 
         Raises:
-            SearchSpaceError: the study was begun with another space or another strategy; names the difference.
+            SearchSpaceError: the study was begun with another space, strategy or setup; names the difference.
             FxnasError: the study can't be written.
         """
-        wanted = {**_described(space), "strategy": json.loads(json.dumps(dict(strategy)))}
+        plain = json.loads(json.dumps({"strategy": dict(strategy), **(setup or {})}))
+        wanted = {**_described(space), **plain}
         with self.writing():
             found = self.described
             if found:
@@ -313,6 +318,11 @@ def _compare(study: str, found: Mapping[str, Any], wanted: Mapping[str, Any]) ->
     _compare_space(study, found, wanted)
     if found.get("strategy") != wanted["strategy"]:
         _refuse(study, "strategy", _difference(found.get("strategy"), wanted["strategy"], "setting"))
+    for name in ("stopping rule", "objectives", "evaluator"):
+        if name not in found or name not in wanted or found[name] == wanted[name]:
+            continue
+        if name != "evaluator" or None not in (found[name], wanted[name]):
+            _refuse(study, name, _difference(found[name], wanted[name], "setting"))
 
 
 def _compare_space(study: str, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
@@ -326,10 +336,10 @@ def _refuse(study: str, what: str, difference: str) -> None:
     )
 
 
-def _difference(old: object, new: Mapping[str, object], what: str) -> str:
+def _difference(old: object, new: object, what: str) -> str:
     """The first difference between two flat objects, in words."""
-    if not isinstance(old, Mapping):
-        return f"{shown(old)} in the study"
+    if not isinstance(old, Mapping) or not isinstance(new, Mapping):
+        return f"it was {_short(old)}, is {_short(new)}"
     for key in [*new, *old]:
         if key not in old:
             return f"{what} {key!r} is new"

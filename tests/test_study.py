@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from search_help import SPACE, evolution, outcome, score, search
 from spaces import flat_space, nested_space
 
@@ -22,9 +23,11 @@ from fxnas import study_file
 from fxnas.architecture import Architecture
 from fxnas.conditions import ALWAYS
 from fxnas.errors import FxnasError, SearchSpaceError
+from fxnas.evaluators import TrainAndScore, TrialCommand
 from fxnas.results import Trial
 from fxnas.space import SearchSpace
-from fxnas.strategies import RandomSearch, Strategy
+from fxnas.stopping import MedianRule, SuccessiveHalving
+from fxnas.strategies import Nsga2, RandomSearch, Strategy
 from fxnas.study import Study
 
 
@@ -160,6 +163,78 @@ class TestOptuna:
 
 
 FLAT = SearchSpace(replace(choice, active=ALWAYS) for choice in SPACE.values())
+
+
+class Measuring:
+    """An evaluator that says what its scores depend on."""
+
+    def __init__(self, epochs: int, **more: object) -> None:
+        self.settings = {"name": "Measuring", "epochs": epochs, **more}
+
+    def evaluate(self, graph: object, architecture: Architecture, report: object) -> float:
+        return score(architecture)
+
+
+class TestSetup:
+    """What trials depend on besides the strategy stays the same too."""
+
+    @pytest.mark.parametrize(
+        ("before", "after", "message"),
+        [
+            ({}, {"stopping": MedianRule()}, r'another stopping rule: it was null, is \{"name": "MedianRule"'),
+            ({"stopping": MedianRule()}, {}, r'another stopping rule: it was \{"name": "MedianRule".*, is null; go on'),
+            ({"stopping": MedianRule()}, {"stopping": MedianRule("loss")}, '\'metric\' was "score", is "loss"'),
+            ({"stopping": MedianRule()}, {"stopping": MedianRule(first_steps=2)}, "'first_steps' was 0, is 2"),
+            ({"stopping": SuccessiveHalving()}, {"stopping": SuccessiveHalving(eta=2)}, "'eta' was 4, is 2"),
+            (
+                {"evaluator": Measuring(1)},
+                {"evaluator": Measuring(5)},
+                "another evaluator: setting 'epochs' was 1, is 5",
+            ),
+            ({"evaluator": Measuring(1)}, {"evaluator": Measuring(1, lr=0.1)}, "setting 'lr' is new"),
+        ],
+    )
+    def test_another_one_is_refused(self, tmp_path: Path, before: Any, after: Any, message: str) -> None:
+        search(study=tmp_path / "s", **before)
+        content = (tmp_path / "s").read_bytes()
+        with pytest.raises(SearchSpaceError, match=message):
+            search(study=tmp_path / "s", **{**after, "trials": 30})
+        assert (tmp_path / "s").read_bytes() == content
+        assert len(search(study=tmp_path / "s", **{**before, "trials": 30}).trials) == 30
+
+    def test_other_objectives_are_refused(self, tmp_path: Path) -> None:
+        def metrics(architecture: Architecture) -> dict[str, float]:
+            return {"score": score(architecture), "cost": 1.0}
+
+        def run(*objectives: str) -> None:
+            search(Nsga2(SPACE), metrics, objectives=objectives, study=tmp_path / "s")
+
+        run("score", "-cost")
+        with pytest.raises(SearchSpaceError, match=r'objectives: it was \["score", "-cost"\], is \["score", "cost"\]'):
+            run("score", "cost")
+
+    def test_what_cannot_be_described_is_not_compared(self, tmp_path: Path) -> None:
+        for evaluator in (score, Measuring(1), lambda architecture: 0.0):
+            search(evaluator=evaluator, study=tmp_path / "s", trials=5)
+
+    def test_settings_are_plain(self) -> None:
+        with pytest.raises(FxnasError, match="settings of Measuring: plain data by name is needed"):
+            search(evaluator=Measuring(1, loss=score))
+
+    def test_those_of_the_evaluators(self, tmp_path: Path) -> None:
+        command = TrialCommand([sys.executable, "-c", "pass"], tmp_path)
+        assert command.settings == {
+            "name": "TrialCommand",
+            "command": [os.path.basename(sys.executable), "-c", "pass"],
+        }
+        batches = [(torch.zeros(1, 2), torch.zeros(1))]
+        assert TrainAndScore(batches, batches, epochs=3).settings == {
+            "name": "TrainAndScore",
+            "epochs": 3,
+            "loss": "cross_entropy",
+            "metric": "accuracy",
+            "optimizer": "adam",
+        }
 
 
 class TestRefused:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
@@ -81,7 +82,10 @@ def seed_of(search_seed: int, number: int) -> int:
 
 
 class Evaluator(Protocol):
-    """Finds out how good an architecture is. Any object with this method is an evaluator."""
+    """Finds out how good an architecture is. Any object with this method is an evaluator.
+
+    Where it also has `settings`, plain data by name, a study that was begun with it goes on with the same ones only.
+    """
 
     def evaluate(self, graph: Any, architecture: Architecture, report: Report) -> Score:
         """Evaluates one architecture.
@@ -97,6 +101,22 @@ class Evaluator(Protocol):
             a sequence of scores, one for each objective. An exception, or a score that isn't finite, makes the trial a
             failed one.
         """
+
+
+def settings_of(evaluator: object) -> dict[str, object] | None:
+    """The `settings` of an evaluator as JSON has them; None where it has none, as functions and names.
+
+    Raises:
+        FxnasError: they aren't plain data.
+    """
+    settings = getattr(evaluator, "settings", None)
+    if not isinstance(settings, Mapping):
+        return None
+    try:
+        written: dict[str, object] = json.loads(json.dumps(dict(settings), allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise FxnasError(f"settings of {type(evaluator).__name__}: plain data by name is needed ({error})") from error
+    return written
 
 
 def evaluation(evaluator: Evaluator | Callable[..., Score]) -> Callable[[Any, Architecture, Report], Score]:

@@ -56,6 +56,12 @@ class TrialCommand:
         object.__setattr__(self, "command", command_words(self.command))
         object.__setattr__(self, "folder", os.path.abspath(self.folder))
 
+    @property
+    def settings(self) -> dict[str, object]:
+        """The words of the command, those that are full paths without their folders: a study may be moved."""
+        words = [os.path.basename(word) if os.path.isabs(word) else word for word in self.command]
+        return {"name": type(self).__name__, "command": words}
+
     def space(self) -> SearchSpace:
         """The search space, which the command is run for once: `get_and_apply_next_architecture` writes it.
 

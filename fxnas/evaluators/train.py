@@ -78,6 +78,13 @@ class TrainAndScore:
         self.epochs = epochs
         self.device = device
 
+    @property
+    def settings(self) -> dict[str, object]:
+        """What scores depend on, as plain data; functions by their names, the data left out."""
+        functions = {"loss": self.loss, "metric": self.metric, "optimizer": self.optimizer}
+        names = {name: getattr(each, "__qualname__", type(each).__qualname__) for name, each in functions.items()}
+        return {"name": type(self).__name__, "epochs": self.epochs, **names}
+
     def evaluate(self, graph: ChoiceGraph, architecture: Architecture, report: Report) -> dict[str, float]:
         """Trains and scores one child; returns "score" and its number of "parameters"."""
         child = materialize(graph, architecture)
