@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
+import socket
+import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trial_bodies as bodies
@@ -20,6 +26,7 @@ from fxnas.running import ray_engine
 from fxnas.running.faults import WorkerLostError
 from fxnas.running.ray_engine import RayEngine
 from fxnas.strategies import RandomSearch
+from fxnas.study import Study
 
 pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals"),
@@ -102,3 +109,69 @@ def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None
 def test_an_address_without_a_cluster_is_told() -> None:
     with pytest.raises(FxnasError, match=r"127\.0\.0\.1:1: .*refused"):
         ray_engine.RayEngine("127.0.0.1:1")
+
+
+def test_a_new_cluster_is_new_whatever_the_environment_names(
+    engine: RayEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.shutdown(cancel_futures=True)
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")  # like what Ray notes of a cluster that was killed since
+    with RayEngine(workers=1) as own:
+        assert own.submit(abs, -3).result(60) == 3
+
+
+@pytest.fixture
+def ray_folder() -> Iterator[Path]:
+    """A folder for a cluster; its path is short, for Ray makes sockets in it."""
+    with tempfile.TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True) as name:
+        yield Path(name)
+
+
+def test_a_lost_head_loses_nothing_that_the_study_holds(tmp_path: Path, ray_folder: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    environment = {
+        **os.environ,
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_TMPDIR": str(ray_folder),
+        "RAY_gcs_rpc_server_reconnect_timeout_s": "3",
+    }
+    options: dict[str, Any] = {"cwd": tmp_path, "env": environment, "start_new_session": True}
+    ray = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--include-dashboard", "false"]
+    script = (
+        "import search_help as s, trial_bodies as b\n"
+        f"s.search(evaluator=b.slow, workers=2, in_flight=2, trials=200, reuse=False, engine='127.0.0.1:{port}',\n"
+        "         study='s', callbacks=[lambda trial: print(trial.number, flush=True)])\n"
+    )
+    head = subprocess.Popen([*ray, "--port", port, "--num-cpus", "2"], stdout=subprocess.PIPE, text=True, **options)
+    driver = None
+    try:
+        assert any("Ray runtime started" in line for line in head.stdout)
+        driver = subprocess.Popen(
+            [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, **options
+        )
+        told = [driver.stdout.readline() for _ in range(5)]
+        os.killpg(head.pid, signal.SIGKILL)
+        told += driver.stdout.read().splitlines()  # Ray ends a process that its cluster is lost to
+        assert driver.wait(60) != 0
+    finally:
+        for process in (head, driver):
+            if process is not None:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+                process.stdout.close()
+    numbers = {int(line) for line in told if line.strip()}
+    assert 5 <= len(numbers) < 200
+    with Study(tmp_path / "s", readonly=True) as study:
+        before = {row["trial"]: row for row in study.rows() if row["state"] == "done"}
+    assert numbers <= set(before)
+    settings: dict[str, Any] = {"evaluator": bodies.slow, "in_flight": 2, "trials": 200, "reuse": False}
+    result = search(**settings, workers=2, study=tmp_path / "s")
+    assert result.fingerprint == search(**{**settings, "evaluator": bodies.score}).fingerprint
+    assert {trial.number: trial.pid for trial in result.trials if trial.number in before} == {
+        number: row["pid"] for number, row in before.items()
+    }

@@ -74,8 +74,8 @@ class RayEngine(Executor):
 
     def _connect(self, address: str | None, cpus: int | None) -> None:
         options: dict[str, Any] = {"address": address, "log_to_driver": False, "logging_level": "ERROR"}
-        if address is None:
-            options |= {"num_cpus": cpus, "include_dashboard": False}
+        if address is None:  # "local", or Ray looks for a cluster, and finds those that were killed too
+            options |= {"address": "local", "num_cpus": cpus, "include_dashboard": False}
         try:
             _knock(address)
             self._ray.init(**options)
