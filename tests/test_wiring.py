@@ -6,6 +6,7 @@ import itertools
 import json
 import random
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 
 import fxnas
 from fxnas.conditions import ALWAYS
-from fxnas.errors import SearchSpaceError
+from fxnas.errors import FxnasError, SearchSpaceError
 from fxnas.graph import ChoiceGraph
 from fxnas.ir.wires import wiring_of
 from fxnas.report.data import report_data
@@ -124,6 +125,15 @@ def test_a_search_keeps_it_with_and_without_workers(tmp_path: Path) -> None:
         with Study(path, readonly=True) as study:
             labels = [node["label"] for node in report_data(study)["graph"]["nodes"]]
             assert labels == ["x", "op.narrow", "op.wide", "op", "output"]
+
+
+def test_an_engine_that_takes_nothing_is_told_as_ever() -> None:
+    engine = ThreadPoolExecutor(1)
+    engine.shutdown()
+    strategy = RandomSearch(bodies.small_graph().space)
+    options: dict[str, Any] = {"trials": 1, "workers": 1, "engine": engine, "progress": False}
+    with pytest.raises(FxnasError, match="the engine, a ThreadPoolExecutor, takes no more trials"):
+        fxnas.search(bodies.small_graph, strategy, bodies.score, **options)
 
 
 def test_a_bare_space_has_none() -> None:

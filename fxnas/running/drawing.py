@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
+from contextlib import suppress
 from typing import Any
 
 from fxnas.results import Trial
@@ -37,7 +38,9 @@ def keep_drawing(source: Given | Made, engine: Executor, study: Study) -> Callab
     if isinstance(source, Given):
         _keep(drawing(source), study)
         return lambda trial: None
-    coming: list[Future[dict[str, Any] | None]] = [engine.submit(drawing, source)]
+    coming: list[Future[dict[str, Any] | None]] = []
+    with suppress(RuntimeError):  # an engine that takes nothing is met again with the first trial, which tells it
+        coming.append(engine.submit(drawing, source))
 
     def look(trial: Trial) -> None:
         if coming and coming[0].done():
