@@ -94,14 +94,15 @@ def given_presence(weights: Tensor) -> Tensor:
     wᵢ / (1 - Π (1 - wⱼ)).
 
     Args:
-        weights: inclusion probabilities, shape [candidates].
+        weights: inclusion probabilities, shape [candidates]. Where they are all zero the limit of equal ones is taken,
+            so that what would be computed if there were something is computed of something.
     """
-    return weights / _presence(weights).clamp_min(TINY)
+    return _or_equal(weights, _presence(weights))
 
 
 def share(weights: Tensor) -> Tensor:
-    """Weights of a mean over what is chosen: wᵢ / Σ wⱼ, shape [candidates]."""
-    return weights / weights.sum().clamp_min(TINY)
+    """Weights of a mean over what is chosen: wᵢ / Σ wⱼ, shape [candidates]; equal ones where nothing is."""
+    return _or_equal(weights, weights.sum())
 
 
 def sides(weights: Tensor, candidate: int | None) -> Tensor:
@@ -113,6 +114,10 @@ def sides(weights: Tensor, candidate: int | None) -> Tensor:
     """
     present = _presence(weights) if candidate is None else weights[candidate]
     return torch.stack([present, 1 - present])
+
+
+def _or_equal(weights: Tensor, total: Tensor) -> Tensor:
+    return torch.where(total > 0, weights / total.clamp_min(TINY), 1 / len(weights))
 
 
 def _presence(weights: Tensor) -> Tensor:

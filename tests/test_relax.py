@@ -103,6 +103,40 @@ def test_the_mixture_of_a_skip_is_its_expectation() -> None:
     torch.testing.assert_close(relaxed(x), 0.3 * outputs[(0,)] + 0.7 * outputs[()])
 
 
+def test_a_closed_gate_still_tells_what_opening_it_would_change() -> None:
+    graph = trace(Guide(), x4())
+    relaxed, x = RelaxedGraph(graph), x4()
+    outputs = {}
+    for taken in ((), (0,)):
+        relaxed.mix({"skip": multi_hot(taken, torch.zeros(1))})
+        outputs[taken] = relaxed(x)
+    for start in (0.0, 0.3, 1.0):
+        weight = torch.full((1,), start, requires_grad=True)
+        relaxed.mix({"skip": weight})
+        relaxed(x).sum().backward()
+        torch.testing.assert_close(weight.grad, (outputs[(0,)] - outputs[()]).sum().view(1))
+
+
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
+def test_equal_inputs_stand_in_where_nothing_is_chosen(reduction: str) -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.skip = InputChoice(2, reduction=reduction)
+
+        def forward(self, x):
+            old = self.skip([x * 2, x * 4])
+            return x if old is None else x + old
+
+    relaxed, x = RelaxedGraph(trace(Net(), x4())), torch.ones(1, 4)
+    weight = torch.zeros(2, requires_grad=True)
+    relaxed.mix({"skip": weight})
+    y = relaxed(x)
+    assert torch.equal(y, x)
+    y.sum().backward()
+    assert weight.grad.tolist() == [12.0, 12.0]  # four elements, each 3 more
+
+
 def test_every_weight_gets_its_gradient() -> None:
     torch.manual_seed(0)
     for net in (Guide, Nested, Subsets, Twins):
