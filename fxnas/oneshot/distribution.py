@@ -90,6 +90,11 @@ def multi_hot(decision: Sequence[int], like: Tensor) -> Tensor:
     return hot
 
 
+def straight_through(decision: Sequence[int], probabilities: Tensor) -> Tensor:
+    """Exactly ones at the chosen candidates and zeros elsewhere, with the gradients of `probabilities`."""
+    return multi_hot(decision, probabilities.detach()) + (probabilities - probabilities.detach())
+
+
 def _taken(logits: Tensor, n_chosen: int) -> float:
     """The probability that the first of the candidates is among the chosen ones."""
     if n_chosen >= len(logits):
