@@ -97,12 +97,19 @@ def given_presence(weights: Tensor) -> Tensor:
         weights: inclusion probabilities, shape [candidates]. Where they are all zero the limit of equal ones is taken,
             so that what would be computed if there were something is computed of something.
     """
-    return _or_equal(weights, _presence(weights))
+    present = _presence(weights)
+    return torch.where(present > 0, weights / present.clamp_min(TINY), 1 / len(weights))
 
 
-def share(weights: Tensor) -> Tensor:
-    """Weights of a mean over what is chosen: wᵢ / Σ wⱼ, shape [candidates]; equal ones where nothing is."""
-    return _or_equal(weights, weights.sum())
+def summands(weights: Tensor) -> Tensor:
+    """Weights of the sum that a mean over any number divides by `number`; equal ones where they are all zero."""
+    return torch.where(weights.sum() > 0, weights, 1 / len(weights))
+
+
+def number(weights: Tensor) -> Tensor:
+    """How many are chosen, Σ wᵢ: what a mean divides by; one where nothing is. A scalar."""
+    total = weights.sum()
+    return torch.where(total > 0, total, 1.0)
 
 
 def sides(weights: Tensor, candidate: int | None) -> Tensor:
@@ -114,10 +121,6 @@ def sides(weights: Tensor, candidate: int | None) -> Tensor:
     """
     present = _presence(weights) if candidate is None else weights[candidate]
     return torch.stack([present, 1 - present])
-
-
-def _or_equal(weights: Tensor, total: Tensor) -> Tensor:
-    return torch.where(total > 0, weights / total.clamp_min(TINY), 1 / len(weights))
 
 
 def _presence(weights: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import operator
 from collections.abc import Mapping
 from typing import Any
 
@@ -101,8 +102,12 @@ class Relax(Pass):
         if reduction == "mask" or (n_chosen != 1 and reduction in ("concat", "none")):
             what = {"mask": "a mask", "concat": "a concatenation", "none": "a list"}[reduction]
             raise PassError(f"{self}: {_place(node)}: {what} of {details['key']!r} can't be mixed:\n{around(node)}")
-        weights = _scaled(weights, n_chosen, reduction)
-        mixed = _mix(node, node.args[0], weights, details["key"], details["candidates"])
+        averaged = reduction == "mean" and n_chosen != 1
+        scaled = _scaled(weights, n_chosen, averaged)
+        mixed = _mix(node, node.args[0], scaled, details["key"], details["candidates"])
+        if averaged:  # at the end, as eager Python does: 1/3 of each of three is something else
+            count = node.graph.call_function(mixing.number, (weights,)) if n_chosen is None else n_chosen
+            return node.graph.call_function(operator.truediv, (mixed, count))
         return node.graph.call_function(list, ((mixed,),)) if reduction == "none" else mixed
 
 
@@ -135,11 +140,10 @@ def _is_decided(node: Node) -> bool:
     return node.kwargs["n_chosen"] in (0, len(node.kwargs["candidates"]))  # type: ignore[arg-type]
 
 
-def _scaled(weights: Node, n_chosen: int | None, reduction: str) -> Node:
-    graph = weights.graph
-    if reduction == "mean" and n_chosen != 1:
-        return graph.call_function(mixing.share, (weights,))
-    return graph.call_function(mixing.given_presence, (weights,)) if n_chosen is None else weights
+def _scaled(weights: Node, n_chosen: int | None, averaged: bool) -> Node:
+    if n_chosen is not None:
+        return weights
+    return weights.graph.call_function(mixing.summands if averaged else mixing.given_presence, (weights,))
 
 
 def _mix(node: Node, options: Any, weights: Node, key: Any, candidates: Any) -> Node:

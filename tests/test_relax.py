@@ -68,6 +68,24 @@ def test_one_hot_is_materialized(net: type[nn.Module], lazily: bool) -> None:
         torch.testing.assert_close(relaxed(x), materialize(graph, architecture)(x), rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("n_chosen", [3, None])
+def test_a_mean_divides_at_the_end(n_chosen: int | None) -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.pick = InputChoice(4, n_chosen=n_chosen, reduction="mean", key="pick")
+
+        def forward(self, x):
+            y = self.pick([x.sin(), x.cos(), x.tanh(), x * 2])
+            return x if y is None else y
+
+    graph = trace(Net(), x4())
+    relaxed, x = RelaxedGraph(graph), x4(64)
+    for architecture in architectures(graph):
+        relaxed.mix(one_hot(graph, architecture))
+        torch.testing.assert_close(relaxed(x), materialize(graph, architecture)(x), rtol=0, atol=0)
+
+
 def test_the_text_shows_mixtures() -> None:
     graph = trace(Guide(), x4())
     mixtures = {key: Given(torch.ones(len(c.candidates))) for key, c in graph.space.items()}
