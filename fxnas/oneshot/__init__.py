@@ -3,7 +3,10 @@
 from fxnas.oneshot.base import OneShotMethod
 from fxnas.oneshot.callbacks import ArchitectureCheckpoint, Callback, LRSchedulerCallback, ModelCheckpoint, TensorBoard
 from fxnas.oneshot.darts import Darts, DartsTrainer, UnrolledDarts, UnrolledDartsTrainer
+from fxnas.oneshot.fbnet import FBNet
+from fxnas.oneshot.gdas import Gdas
 from fxnas.oneshot.penalty import Added, LogAdded, LogScaled, Penalty, Scaled
+from fxnas.oneshot.proxyless import ProxylessNas, every_path, two_paths
 from fxnas.oneshot.trainer import OneShotTrainer
 
 __all__ = [
@@ -12,6 +15,8 @@ __all__ = [
     "Callback",
     "Darts",
     "DartsTrainer",
+    "FBNet",
+    "Gdas",
     "LRSchedulerCallback",
     "LogAdded",
     "LogScaled",
@@ -19,8 +24,11 @@ __all__ = [
     "OneShotMethod",
     "OneShotTrainer",
     "Penalty",
+    "ProxylessNas",
     "Scaled",
     "TensorBoard",
     "UnrolledDarts",
     "UnrolledDartsTrainer",
+    "every_path",
+    "two_paths",
 ]

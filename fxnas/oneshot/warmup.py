@@ -1,0 +1,25 @@
+"""Epochs at the start of a search in which only the weights are trained."""
+
+from __future__ import annotations
+
+from fxnas.errors import FxnasError
+
+
+def warms_up(method: object, warmup: int, epoch: int, epochs: int) -> bool:
+    """Whether the architecture still rests.
+
+    Args:
+        method: for the message.
+        warmup: how many epochs it rests.
+        epoch: from 0.
+        epochs: how many there will be.
+
+    Raises:
+        FxnasError: it would rest in all of them.
+    """
+    if warmup >= epochs:
+        raise FxnasError(
+            f"{type(method).__name__} trains only the weights in the first {warmup} epochs, and there are {epochs}: "
+            f"nothing would be learned about the architecture; give more epochs or warmup={epochs // 5}"
+        )
+    return epoch < warmup
