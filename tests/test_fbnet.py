@@ -199,6 +199,6 @@ def test_another_process_decides_the_same(run_python: Callable[..., Any]) -> Non
 
 def test_it_finds_what_is_planted() -> None:
     differentiable.check_finds_what_is_planted(
-        lambda graph, **options: FBNet(graph, architecture_optimizer=lambda p: torch.optim.Adam(p, 0.05), **options),
-        100,
+        lambda graph, **options: FBNet(graph, architecture_optimizer=lambda p: torch.optim.Adam(p, 0.1), **options),
+        60,
     )

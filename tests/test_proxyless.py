@@ -329,5 +329,5 @@ def test_it_finds_what_is_planted(gates: MakeGates) -> None:
             architecture_optimizer=lambda p: torch.optim.Adam(p, 0.1, betas=(0.0, 0.999)),
             **options,
         ),
-        150,
+        100,
     )
