@@ -1,6 +1,7 @@
-"""Small color images for the examples: real CIFAR-10 where the file is, else scikit-learn's digits in the same shape."""
+"""Small images for the examples: real CIFAR-10 where the file is, else scikit-learn's digits in the same shape."""
 
 import io
+import itertools
 import os
 from pathlib import Path
 
@@ -18,8 +19,8 @@ FOLDER = Path(os.environ.get("FXNAS_DATA", Path(__file__).resolve().parents[2] /
 def load(train: int, valid: int) -> tuple[TensorDataset, TensorDataset]:
     """Two data sets of images [n, 3, 32, 32] (about -2 to 2) and labels [n]: to train on, and to compare on.
 
-    The file is cifar10_small.npz in the folder that FXNAS_DATA names, by default `shared/data` beside the checkout, with
-    the JPEG files of the images one after another; reading it needs Pillow.
+    The file is cifar10_small.npz in the folder that FXNAS_DATA names, by default `shared/data` beside the checkout; it
+    holds JPEG files one after another, and reading it needs Pillow.
     """
     if (FOLDER / "cifar10_small.npz").is_file():
         with np.load(FOLDER / "cifar10_small.npz", allow_pickle=False) as arrays:
@@ -37,6 +38,6 @@ def decoded(data: np.ndarray, offsets: np.ndarray) -> Tensor:
     """The images of JPEG files that lie one after another, 0 to 1."""
     from PIL import Image
 
-    files = (data[start:end].tobytes() for start, end in zip(offsets[:-1], offsets[1:], strict=True))
+    files = (data[start:end].tobytes() for start, end in itertools.pairwise(offsets))
     pixels = np.stack([np.asarray(Image.open(io.BytesIO(file))) for file in files])
     return torch.tensor(pixels).permute(0, 3, 1, 2) / 255

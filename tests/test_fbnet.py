@@ -84,7 +84,8 @@ def test_the_schedule() -> None:
 
 def test_a_warm_up_without_end_is_refused() -> None:
     with pytest.raises(FxnasError, match="FBNet trains only the weights in the first 10 epochs, and there are 10"):
-        FBNet(graph()).begin_epoch(0, 10)
+        FBNet(graph(), warmup=10).begin_epoch(0, 10)
+    FBNet(graph()).begin_epoch(0, 10)  # by default a quarter
 
 
 def test_cold_masks_compute_what_the_materialized_net_computes() -> None:
@@ -120,13 +121,14 @@ def test_the_best_sample_on_the_validation_batches_is_taken() -> None:
         return sum(nn.functional.cross_entropy(module(x), y).item() for x, y in batches)
 
     batches = [batch(1), batch(2)]
-    fbnet = spread(FBNet(graph(), validation=iter(batches), samples=6))
+    fbnet = spread(FBNet(graph(), samples=6))
+    fbnet.valid_batches = iter(batches)
     generator = torch.Generator().manual_seed(0)
     sampled = [fbnet._sample(generator) for _ in range(6)]
     assert len(set(sampled)) > 2
     before = fbnet.generator.get_state()
     assert fbnet.decide() == min(sampled, key=loss)
-    fbnet.validation, fbnet.metric = batches, lambda output, target: nn.functional.cross_entropy(output, target)
+    fbnet.valid_batches, fbnet.metric = batches, lambda output, target: nn.functional.cross_entropy(output, target)
     assert fbnet.decide() == fbnet.decide() == max(sampled, key=loss)
     assert torch.equal(fbnet.generator.get_state(), before)
 

@@ -28,6 +28,9 @@ class MethodName(StrEnum):
 
     darts = "darts"
     darts2 = "darts2"
+    fbnet = "fbnet"
+    gdas = "gdas"
+    proxyless = "proxyless"
 
 
 class _Offer(NamedTuple):
@@ -38,6 +41,9 @@ class _Offer(NamedTuple):
 OFFERS = {
     MethodName.darts: _Offer("DartsTrainer", "all candidates mixed by a softmax"),
     MethodName.darts2: _Offer("UnrolledDartsTrainer", "the same, looking one step ahead"),
+    MethodName.fbnet: _Offer("FBNetTrainer", "all mixed by random soft masks"),
+    MethodName.gdas: _Offer("GdasTrainer", "one drawn, with a gradient for all"),
+    MethodName.proxyless: _Offer("ProxylessNasTrainer", "binary gates, two paths at a time"),
 }
 HELP = "How. " + "; ".join(f"{name}: {offer.help}" for name, offer in OFFERS.items()) + "."
 

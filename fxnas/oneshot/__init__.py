@@ -3,10 +3,10 @@
 from fxnas.oneshot.base import OneShotMethod
 from fxnas.oneshot.callbacks import ArchitectureCheckpoint, Callback, LRSchedulerCallback, ModelCheckpoint, TensorBoard
 from fxnas.oneshot.darts import Darts, DartsTrainer, UnrolledDarts, UnrolledDartsTrainer
-from fxnas.oneshot.fbnet import FBNet
-from fxnas.oneshot.gdas import Gdas
+from fxnas.oneshot.fbnet import FBNet, FBNetTrainer
+from fxnas.oneshot.gdas import Gdas, GdasTrainer
 from fxnas.oneshot.penalty import Added, LogAdded, LogScaled, Penalty, Scaled
-from fxnas.oneshot.proxyless import ProxylessNas, every_path, two_paths
+from fxnas.oneshot.proxyless import ProxylessNas, ProxylessNasTrainer, every_path, two_paths
 from fxnas.oneshot.trainer import OneShotTrainer
 
 __all__ = [
@@ -16,7 +16,9 @@ __all__ = [
     "Darts",
     "DartsTrainer",
     "FBNet",
+    "FBNetTrainer",
     "Gdas",
+    "GdasTrainer",
     "LRSchedulerCallback",
     "LogAdded",
     "LogScaled",
@@ -25,6 +27,7 @@ __all__ = [
     "OneShotTrainer",
     "Penalty",
     "ProxylessNas",
+    "ProxylessNasTrainer",
     "Scaled",
     "TensorBoard",
     "UnrolledDarts",

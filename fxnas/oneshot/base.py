@@ -53,6 +53,8 @@ class OneShotMethod(ABC):
         space: its search space.
         generator: the source of the method's randomness, on the CPU.
         weights: the update of the model's weights.
+        train_batches: training batches that `decide` may read, again and again; None: there are none.
+        valid_batches: validation batches likewise. A trainer sets both; in a loop of your own you may.
 
     Class attributes:
         clip_norm: see above.
@@ -88,9 +90,9 @@ class OneShotMethod(ABC):
             scaler=scaler,
         )
         self.progress = 0.0
-        own = optimizer is None and self.weights.optimizer is not None
-        self._groups: list[dict[str, Any]] = self.weights.optimizer.param_groups if own else []  # type: ignore[union-attr]
-        self._first_rates = [group["lr"] for group in self._groups]
+        self.train_batches: Iterable[Batch] | None = None
+        self.valid_batches: Iterable[Batch] | None = None
+        self._first_rates = [group["lr"] for group in self._scheduled()] if optimizer is None else None
         self._backend = compile
         self._compiled: dict[nn.Module, Callable[..., Any]] = {}
 
@@ -120,9 +122,13 @@ class OneShotMethod(ABC):
             epochs: how many there will be.
         """
         self.progress = epoch / max(epochs, 1)
-        for group, first in zip(self._groups, self._first_rates, strict=True):
-            last = first if self.final_rate is None else self.final_rate
-            group["lr"] = last + (first - last) * (1 + math.cos(math.pi * self.progress)) / 2
+        if self._first_rates is None or self.final_rate is None:
+            return
+        for group, first in zip(self._scheduled(), self._first_rates, strict=True):
+            group["lr"] = self.final_rate + (first - self.final_rate) * (1 + math.cos(math.pi * self.progress)) / 2
+
+    def _scheduled(self) -> list[dict[str, Any]]:
+        return [] if self.weights.optimizer is None else self.weights.optimizer.param_groups
 
     def end_epoch(self, valid_batches: Iterable[Batch]) -> None:  # noqa: B027  (most methods do all in `step`)
         """Called after each epoch, for what a method does once in each.

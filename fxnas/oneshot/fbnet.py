@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -16,9 +16,11 @@ from fxnas.oneshot.base import Batch, Metrics
 from fxnas.oneshot.differentiable import DifferentiableMethod, Probabilities
 from fxnas.oneshot.penalty import Cost, LogScaled, Penalty
 from fxnas.oneshot.selection import Metric, best_of
+from fxnas.oneshot.trainer import OneShotTrainer
 from fxnas.oneshot.update import Parameters
 from fxnas.oneshot.warmup import warms_up
 
+WARMUP = 10
 TEMPERATURE, DECAY = 5.0, 0.045  # of the paper: τ = 5 · exp(-0.045 · epoch)
 
 
@@ -30,8 +32,8 @@ class FBNet(DifferentiableMethod):
     alike. `begin_epoch` tells the epoch, by which τ = 5 · exp(-0.045 · epoch); in the first `warmup` epochs
     θ rests. Without that call there is no warm-up, and τ stays; users with a loop of their own may set `temperature`.
 
-    At the end several architectures are sampled from the distribution, and the best on the validation batches is taken.
-    Without such batches it is the most probable one.
+    At the end several architectures are sampled from the distribution, and the best on `valid_batches` is taken; where
+    there are none, the most probable one.
 
     Defaults of the paper: θ by Adam 0.01, weight decay 5e-4; weights by SGD 0.1, momentum 0.9, weight decay 1e-4. Its
     data are split 80 % to 20 %.
@@ -39,9 +41,8 @@ class FBNet(DifferentiableMethod):
     Args:
         graph: as `OneShotMethod`.
         penalty: as `DifferentiableMethod`; a cost alone stands for `LogScaled(cost)`, the loss of the paper.
-        warmup: epochs before θ moves.
-        validation: batches on which `decide` compares architectures; may be set later.
-        samples: how many it compares.
+        warmup: epochs before θ moves; by default the paper's 10, but at most a quarter of all.
+        samples: how many architectures `decide` compares.
         metric: by which: from output and target to a number, larger is better; None: the loss, smaller is better.
         options: as `DifferentiableMethod`.
 
@@ -55,15 +56,14 @@ class FBNet(DifferentiableMethod):
         graph: ChoiceGraph,
         *,
         penalty: Penalty | Cost | None = None,
-        warmup: int = 10,
-        validation: Iterable[Batch] | None = None,
+        warmup: int | None = None,
         samples: int = 10,
         metric: Metric | None = None,
         **options: Any,
     ) -> None:
         whole = penalty if penalty is None or isinstance(penalty, Penalty) else LogScaled(penalty)
         super().__init__(graph, penalty=whole, **options)
-        self.warmup, self.validation, self.samples, self.metric = warmup, validation, samples, metric
+        self.warmup, self.samples, self.metric = warmup, samples, metric
         self.temperature, self.warming = TEMPERATURE, False
 
     def begin_epoch(self, epoch: int, epochs: int) -> None:
@@ -73,7 +73,7 @@ class FBNet(DifferentiableMethod):
             FxnasError: it would rest in all epochs.
         """
         super().begin_epoch(epoch, epochs)
-        self.warming = warms_up(self, self.warmup, epoch, epochs)
+        self.warming = warms_up(self, self.warmup, WARMUP, epoch, epochs)
         self.temperature = TEMPERATURE * math.exp(-DECAY * epoch)
 
     def default_optimizer(self, parameters: Parameters) -> torch.optim.Optimizer:
@@ -100,11 +100,11 @@ class FBNet(DifferentiableMethod):
 
         Asking changes nothing: the samples come from a generator of their own.
         """
-        if self.validation is None:
+        if self.valid_batches is None:
             return super().decide()
         metric = self.metric or (lambda output, target: -self.loss(output, target))
         generator = torch.Generator().manual_seed(self.seed)
-        return best_of(self, [self._sample(generator) for _ in range(self.samples)], self.validation, metric)
+        return best_of(self, [self._sample(generator) for _ in range(self.samples)], self.valid_batches, metric)
 
     def extra_state(self) -> dict[str, Any]:
         """θ, the state of its optimizer, and the schedule."""
@@ -133,3 +133,9 @@ class FBNet(DifferentiableMethod):
         choices = self.alphas.items()
         decisions = {k: distribution.sample(theta, self.space[k].n_chosen, generator) for k, theta in choices}
         return self.space.canonical(decisions)
+
+
+class FBNetTrainer(OneShotTrainer):
+    """Trains by `FBNet`; see `OneShotTrainer`."""
+
+    method_type = FBNet

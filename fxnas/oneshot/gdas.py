@@ -13,6 +13,7 @@ from fxnas.oneshot import gumbel
 from fxnas.oneshot.base import Batch, Metrics, OneShotMethod
 from fxnas.oneshot.differentiable import DifferentiableMethod
 from fxnas.oneshot.distribution import straight_through
+from fxnas.oneshot.trainer import OneShotTrainer
 from fxnas.oneshot.update import Parameters
 
 
@@ -29,8 +30,8 @@ class Gdas(DifferentiableMethod):
     where it is; users with a loop of their own may set `temperature` instead. It doesn't change what is drawn, only how
     far gradients reach.
 
-    Defaults of the paper: Adam 3e-4, betas (0.5, 0.999), weight decay 1e-3; weights by Nesterov's SGD 0.025, momentum
-    0.9, weight decay 5e-4, gradients clipped at 5.
+    Defaults of the paper: Adam 3e-4, betas (0.5, 0.999), weight decay 1e-3; weights by Nesterov's SGD from 0.025 to
+    0.001 along a cosine, momentum 0.9, weight decay 5e-4, gradients clipped at 5.
 
     Args:
         graph: as `OneShotMethod`.
@@ -41,7 +42,7 @@ class Gdas(DifferentiableMethod):
         temperature: τ.
     """
 
-    clip_norm = 5.0
+    clip_norm, final_rate = 5.0, 0.001
 
     def __init__(self, graph: ChoiceGraph, *, temperatures: tuple[float, float] = (10.0, 0.1), **options: Any) -> None:
         super().__init__(graph, **options)
@@ -95,3 +96,9 @@ class Gdas(DifferentiableMethod):
         }
         weights = {key: straight_through(draw.decision, draw.soft) for key, draw in draws.items()}
         self.relaxed.mix(weights, {key: [draw.decision] for key, draw in draws.items()})
+
+
+class GdasTrainer(OneShotTrainer):
+    """Trains by `Gdas`; see `OneShotTrainer`."""
+
+    method_type = Gdas

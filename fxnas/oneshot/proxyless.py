@@ -14,8 +14,11 @@ from fxnas.oneshot import distribution
 from fxnas.oneshot.base import Batch, Metrics, OneShotMethod
 from fxnas.oneshot.differentiable import DifferentiableMethod
 from fxnas.oneshot.distribution import Decision, multi_hot, straight_through
+from fxnas.oneshot.trainer import OneShotTrainer
 from fxnas.oneshot.update import Parameters
 from fxnas.oneshot.warmup import warms_up
+
+WARMUP = 25
 
 
 @dataclass(frozen=True)
@@ -99,14 +102,16 @@ class ProxylessNas(DifferentiableMethod):
     Args:
         graph: as `OneShotMethod`.
         gates: `two_paths`, which costs the memory of two paths, or `every_path`.
-        warmup: epochs before α moves.
+        warmup: epochs before α moves; by default the 25 of the authors' code, but at most a quarter of all.
         options: as `DifferentiableMethod`.
 
     Attributes:
         warming: whether α rests.
     """
 
-    def __init__(self, graph: ChoiceGraph, *, gates: MakeGates = two_paths, warmup: int = 25, **options: Any) -> None:
+    def __init__(
+        self, graph: ChoiceGraph, *, gates: MakeGates = two_paths, warmup: int | None = None, **options: Any
+    ) -> None:
         super().__init__(graph, **options)
         self.gates, self.warmup, self.warming = gates, warmup, False
 
@@ -117,7 +122,7 @@ class ProxylessNas(DifferentiableMethod):
             FxnasError: it would rest in all epochs.
         """
         super().begin_epoch(epoch, epochs)
-        self.warming = warms_up(self, self.warmup, epoch, epochs)
+        self.warming = warms_up(self, self.warmup, WARMUP, epoch, epochs)
 
     def default_optimizer(self, parameters: Parameters) -> torch.optim.Optimizer:
         """Nesterov's SGD, as in the authors' code."""
@@ -165,6 +170,12 @@ class ProxylessNas(DifferentiableMethod):
         for key, paths in partial.items():
             _keep_others(self.alphas[key], before[key], paths)
         return loss
+
+
+class ProxylessNasTrainer(OneShotTrainer):
+    """Trains by `ProxylessNas`; see `OneShotTrainer`."""
+
+    method_type = ProxylessNas
 
 
 @torch.no_grad()

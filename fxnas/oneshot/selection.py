@@ -40,7 +40,7 @@ def best_of(
         with method.evaluating():
             for count, (inputs, target) in enumerate(batches, 1):  # noqa: B007  (counted, for what follows the loop)
                 for architecture in totals:
-                    output = method.run(graph.select(architecture), inputs)
+                    output = method.run(graph.select(architecture).module, inputs)
                     totals[architecture] += float(metric(output, method.moved(target)))
     finally:
         graph.select(before)

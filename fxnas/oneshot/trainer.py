@@ -112,6 +112,7 @@ class OneShotTrainer:
             graph.to(device)
         distributed.broadcast([*graph.parameters(), *graph.module.buffers()])
         self.method = self.method_type(graph, loss=loss, optimizer=optimizer, seed=seed, **options)
+        self.method.train_batches, self.method.valid_batches = self.train_batches, self.valid_batches
         self.history: list[dict[str, float]] = []
         self._step = 0
         self._sums: dict[str, Tensor | float] = {}
