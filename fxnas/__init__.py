@@ -19,6 +19,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fxnas import costs as costs
     from fxnas import errors as errors
     from fxnas import evaluators as evaluators
     from fxnas import exporters as exporters
@@ -67,7 +68,19 @@ _DEFINED_IN = {
     "select": "fxnas.select",
     "trace": "fxnas.trace",
 }
-_MODULES = ("errors", "evaluators", "exporters", "nn", "oneshot", "passes", "stopping", "strategies", "study", "zoo")
+_MODULES = (
+    "costs",
+    "errors",
+    "evaluators",
+    "exporters",
+    "nn",
+    "oneshot",
+    "passes",
+    "stopping",
+    "strategies",
+    "study",
+    "zoo",
+)
 
 __all__ = ["__version__", *_DEFINED_IN, *_MODULES]
 

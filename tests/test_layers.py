@@ -42,6 +42,7 @@ LAYERS = [
     "tracing",
     "trace",
     "passes retrain",
+    "costs",
     "testing trial",
     "exporters evaluators",
     "results recipe doctor digits",
@@ -134,6 +135,7 @@ def test_links_point_to_the_real_folders(folder: str) -> None:
         "fxnas.strategies",
         "fxnas.study",
         "fxnas.stopping",
+        "fxnas.costs.model",
         "fxnas.trial",
         "fxnas.evaluators.command",
         "fxnas.cli",
@@ -164,7 +166,7 @@ def test_lazy_names_are_those_that_type_checkers_see(name: str) -> None:
     assert set(seen) == set(package.__all__) - {"__version__"}
 
 
-PACKAGES = ["errors", "evaluators", "exporters", "nn", "oneshot", "passes", "strategies", "zoo"]
+PACKAGES = ["costs", "errors", "evaluators", "exporters", "nn", "oneshot", "passes", "strategies", "zoo"]
 PUBLIC = [
     (name, each)
     for name in ("fxnas", *(f"fxnas.{package}" for package in PACKAGES))
