@@ -4,15 +4,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fxnas.costs.flops import flops as flops
     from fxnas.costs.model import CostModel as CostModel
-    from fxnas.costs.params import params as params
+    from fxnas.costs.operations import flops as flops
+    from fxnas.costs.parameters import params as params
 
 # Where each public name is defined; resolved at first use, since looking up needs no torch.
 _DEFINED_IN = {
     "CostModel": "fxnas.costs.model",
-    "flops": "fxnas.costs.flops",
-    "params": "fxnas.costs.params",
+    "flops": "fxnas.costs.operations",
+    "params": "fxnas.costs.parameters",
 }
 
 __all__ = [*_DEFINED_IN]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from itertools import groupby
@@ -192,14 +193,39 @@ class CostModel:
 
     # -- looking up
 
-    def _checked(self, architecture: Mapping[str, Any]) -> Architecture:
+    def _checked(self, architecture: Mapping[str, Any]) -> Mapping[str, Decision]:
         if not isinstance(architecture, Architecture):
-            return Architecture.from_json(architecture, self.space)
+            return self._read(architecture) or Architecture.from_json(architecture, self.space)
         if architecture.choices is not self._same and architecture.choices is not self.space:
             if architecture.choices != self.space:
                 return Architecture(architecture, self.space)
             self._same = architecture.choices  # an equal space: compared once
         return architecture
+
+    def _read(self, written: object) -> dict[str, Decision] | None:
+        """The decisions of the plainest form, a name or an index for every choice; None for any other."""
+        if not isinstance(written, dict) or len(written) != len(self.space):
+            return None
+        found: dict[str, Decision] = {}
+        for key, known in self._written.items():
+            value = written.get(key)
+            if type(value) in (tuple, list) and len(value) == 1:
+                value = value[0]
+            decision = known.get(value) if type(value) in (str, int) else None
+            if decision is None:
+                return None
+            found[key] = decision
+        return found
+
+    @cached_property
+    def _written(self) -> dict[str, dict[object, Decision]]:
+        """The decisions of each choice that takes one candidate, by index and by name."""
+        found: dict[str, dict[object, Decision]] = {}
+        for key, choice in self.space.items():
+            names = Counter(choice.candidates) if choice.n_chosen == 1 else Counter()
+            found[key] = {name: (i,) for i, name in enumerate(choice.candidates) if names[name] == 1}
+            found[key] |= {i: (i,) for i in range(len(choice.candidates)) if choice.n_chosen == 1}
+        return found
 
     @cached_property
     def _prices(self) -> list[tuple[str, Mapping[Decision, float], Decision]]:
@@ -256,9 +282,9 @@ class Group:
         self._listed = prod(space[key].count for key in self.keys) <= _LISTED
         self._known: dict[tuple[Decision, ...], float] = {}
 
-    def cost(self, given: Architecture) -> float:
+    def cost(self, given: Mapping[str, Decision]) -> float:
         """What the terms add; where a decision is missing, it is the default."""
-        decisions = tuple(map(given.get, self.keys, self._defaults))
+        decisions: tuple[Decision, ...] = tuple(map(given.get, self.keys, self._defaults))  # type: ignore[arg-type]
         known = self._known.get(decisions)
         if known is None:
             known = self._sum(decisions)

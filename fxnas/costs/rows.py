@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 
 _CHUNK = 1 << 15  # rows whose temporary arrays stay in the cache
-_LISTED = 1 << 20  # decisions of one choice that a table holds
+_LISTED = 1 << 12  # decisions of one choice that a table holds; of others it holds those that are met
 
 
 def costs_of(model: CostModel, indices: Any) -> Array:
@@ -111,36 +111,36 @@ class _Column:
         self.at, self.choice = at, choice
         self.most = min(choice.count - 1, np.iinfo(np.intp).max)
         self.least = 0 if choice.active is ALWAYS else -1  # not active: the default
-        self.default = choice.index(choice.default)
-        count = len(choice.candidates)
-        self.members: Array | None = None
-        if choice.count <= _LISTED:  # [decisions + 1, candidates]; the last row is what -1 finds
-            decisions = [*choice.decisions(), choice.default]
-            self.members = np.zeros((len(decisions), count), dtype=bool)
-            for number, decision in enumerate(decisions):
-                self.members[number, list(decision)] = True
+        self.listed = choice.count <= _LISTED
+        # the last row is what -1 finds
+        self.members = self._members([*choice.decisions(), choice.default]) if self.listed else None
 
     def sums(self, part: Array, costs: Array) -> Any:
         """The costs of the chosen candidates."""
-        numbers = part[self.at]
-        if self.members is None:
-            chosen = [self._bit(numbers, i) * cost for i, cost in enumerate(costs)]
-            return sum(chosen[1:], start=chosen[0])
-        return np.take(self.members @ costs, numbers, mode="wrap")
+        numbers, members = self._read(part)
+        return np.take(members @ costs, numbers, mode="wrap")
 
     def holds(self, part: Array, atom: Atom) -> Any:
         """Where an atom holds."""
-        numbers = part[self.at]
-        if self.members is None:
-            if atom.candidate is None:
-                return np.where(numbers < 0, self.default, numbers) > 0
-            return self._bit(numbers, atom.candidate).astype(bool)
-        table = self.members.any(axis=1) if atom.candidate is None else self.members[:, atom.candidate]
-        return np.take(table, numbers, mode="wrap")
+        numbers, members = self._read(part)
+        return np.take(
+            members.any(axis=1) if atom.candidate is None else members[:, atom.candidate], numbers, mode="wrap"
+        )
 
-    def _bit(self, numbers: Array, i: int) -> Any:
-        """Whether candidate i is chosen; only where any number is legal are there so many decisions to be numbered."""
-        return (np.where(numbers < 0, self.default, numbers) >> i) & 1
+    def _read(self, part: Array) -> tuple[Array, Array]:
+        """Numbers of rows of a table that says which candidates are chosen, and this table."""
+        numbers = part[self.at]
+        if self.members is not None:
+            return numbers, self.members
+        met, places = np.unique(numbers, return_inverse=True)
+        decisions = [self.choice.default if n < 0 else self.choice.decision(int(n)) for n in met]
+        return places, self._members(decisions)
+
+    def _members(self, decisions: list[tuple[int, ...]]) -> Array:
+        members = np.zeros((len(decisions), len(self.choice.candidates)), dtype=bool)
+        for row, decision in enumerate(decisions):
+            members[row, list(decision)] = True
+        return members
 
 
 def _form(rows: Array) -> str:
