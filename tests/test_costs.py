@@ -7,6 +7,7 @@ import os
 import pickle
 import random
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.fx import GraphModule, Interpreter, Node
 from torch.utils.flop_counter import FlopCounterMode
 
 from fxnas import costs, strategies
@@ -23,6 +25,7 @@ from fxnas.architecture import Architecture
 from fxnas.choice import Choice
 from fxnas.conditions import TRAINING_KEY, Condition, all_of, any_of, chosen, negate, present
 from fxnas.costs.operations import FORMULAS
+from fxnas.costs.work import count_elements, new_bytes
 from fxnas.errors import ArchitectureError, PassError, SearchSpaceError, TraceError
 from fxnas.nn import InputChoice, LayerChoice
 from fxnas.passes import materialize
@@ -44,6 +47,24 @@ def counted(module: nn.Module, inputs: tuple[Any, ...]) -> int:
     with FlopCounterMode(display=False, custom_mapping=FORMULAS) as counter:
         module(*inputs)
     return int(counter.get_total_flops())
+
+
+class Activations(Interpreter):
+    """Adds up the memory of what nodes return and weren't given."""
+
+    bytes = 0
+
+    def run_node(self, n: Node) -> Any:
+        value = super().run_node(n)
+        if n.op.startswith("call"):
+            self.bytes += new_bytes(value, self.fetch_args_kwargs_from_env(n))
+        return value
+
+
+def activations(module: GraphModule, inputs: tuple[Any, ...]) -> int:
+    interpreter = Activations(module)
+    interpreter.run(*inputs)
+    return interpreter.bytes
 
 
 def atom(rng: random.Random) -> Condition:
@@ -209,7 +230,7 @@ def test_a_model_can_be_sent_to_another_process_and_prints_itself() -> None:
 
 @settings(max_examples=EXAMPLES, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(number=st.integers(0, 2**20), size=st.integers(1, 10))
-def test_parameters_and_flops_are_those_of_the_network(number: int, size: int) -> None:
+def test_costs_are_those_of_the_network(number: int, size: int) -> None:
     one = sketch(number, size)
     try:
         model = one.build().eval()
@@ -217,6 +238,7 @@ def test_parameters_and_flops_are_those_of_the_network(number: int, size: int) -
     except (TraceError, AssertionError):  # a branch that no graph can express
         return
     parameters, flops = costs.params(graph), costs.flops(graph, batch=3)
+    memory, elements = costs.memory(graph, batch=3), costs.elementwise(graph, batch=3)
     modes = any(TRAINING_KEY in condition.keys for condition in graph.conditions().values())
     for decisions in architectures(model, number, 4):
         given_ = {key: list(decisions[key]) for key in graph.space}
@@ -231,6 +253,8 @@ def test_parameters_and_flops_are_those_of_the_network(number: int, size: int) -
         assert flops(given_) == expected
         if not modes:  # what one mode alone runs is computed in both by a plain module
             assert counted(child, one.inputs(3)) == expected
+            assert count_elements(partial(child, *one.inputs(3))) == elements(given_)
+            assert activations(child.train(), one.inputs(3)) == memory(given_)
 
 
 class Entangled(nn.Module):
@@ -268,7 +292,7 @@ def test_shapes_that_depend_on_decisions_are_followed() -> None:
         assert flops(a) == counted(child, (x,))
     rows = np.array([graph.space.encode(a) for a in found])
     assert (rows == -1).any()
-    for model in (parameters, flops):
+    for model in (parameters, flops, costs.memory(graph)):
         assert model.many(rows).tolist() == [model(a) for a in found]
 
 

@@ -4,15 +4,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fxnas.costs.lookup import table as table
     from fxnas.costs.model import CostModel as CostModel
     from fxnas.costs.operations import flops as flops
     from fxnas.costs.parameters import params as params
+    from fxnas.costs.work import elementwise as elementwise
+    from fxnas.costs.work import memory as memory
 
 # Where each public name is defined; resolved at first use, since looking up needs no torch.
 _DEFINED_IN = {
     "CostModel": "fxnas.costs.model",
+    "elementwise": "fxnas.costs.work",
     "flops": "fxnas.costs.operations",
+    "memory": "fxnas.costs.work",
     "params": "fxnas.costs.parameters",
+    "table": "fxnas.costs.lookup",
 }
 
 __all__ = [*_DEFINED_IN]

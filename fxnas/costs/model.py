@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from itertools import groupby
 from math import isfinite, prod
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fxnas.architecture import Architecture
@@ -14,6 +15,7 @@ from fxnas.choice import Choice
 from fxnas.conditions import ALWAYS, NEVER, Condition
 from fxnas.counting.outline import describe
 from fxnas.errors import SearchSpaceError, shown
+from fxnas.files import json_text, write_atomic
 from fxnas.space import SearchSpace
 
 if TYPE_CHECKING:
@@ -188,6 +190,12 @@ class CostModel:
             found += [(chosen(key, i, count, choice.n_chosen), cost) for i, cost in enumerate(self.costs[key]) if cost]
         return found + [(term.when, term.cost) for term in self.joint]
 
+    def save(self, path: str | Path) -> None:
+        """Writes the model to a JSON file, whole or not at all; `fxnas.costs.table` reads it."""
+        from fxnas.costs.lookup import to_json
+
+        write_atomic(path, json_text(to_json(self)))
+
     def __reduce__(self) -> tuple[object, ...]:
         return (CostModel, (self.space, self.terms(), self.unit))
 
@@ -208,7 +216,7 @@ class CostModel:
             return None
         found: dict[str, Decision] = {}
         for key, known in self._written.items():
-            value = written.get(key)
+            value: Any = written.get(key)
             if type(value) in (tuple, list) and len(value) == 1:
                 value = value[0]
             decision = known.get(value) if type(value) in (str, int) else None
@@ -284,7 +292,7 @@ class Group:
 
     def cost(self, given: Mapping[str, Decision]) -> float:
         """What the terms add; where a decision is missing, it is the default."""
-        decisions: tuple[Decision, ...] = tuple(map(given.get, self.keys, self._defaults))  # type: ignore[arg-type]
+        decisions: tuple[Decision, ...] = tuple(map(given.get, self.keys, self._defaults))
         known = self._known.get(decisions)
         if known is None:
             known = self._sum(decisions)

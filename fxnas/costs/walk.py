@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import torch
@@ -72,13 +73,13 @@ class Seen(NamedTuple):
 
 
 def walk(graph: ChoiceGraph, measure: Measure, *, batch: int | None, training: bool = False) -> list[Seen]:
-    """Runs every call of a graph and measures it. Modules are in evaluation mode.
+    """Runs every call of a graph and measures it.
 
     Args:
         graph: a traced graph; it is left as it is.
         measure: runs a call on fake tensors; gives its value and whatever is to be known of it.
         batch: the batch size; None: that of the example inputs.
-        training: which side of a branch on the mode counts.
+        training: the mode of the modules, and which side of a branch on it counts.
 
     Returns:
         one entry for each node and distinct measurement, in graph order.
@@ -87,7 +88,7 @@ def walk(graph: ChoiceGraph, measure: Measure, *, batch: int | None, training: b
         PassError: a node can't be run without data; the message names it and the user's line.
     """
     needed = in_mode(graph.conditions(), training)
-    with _evaluating(graph.module), torch.enable_grad():
+    with _in_mode(graph.module, training), torch.enable_grad():
         return list(_Walk(graph, measure, needed, training, inputs_of(graph, batch)).run())
 
 
@@ -141,15 +142,24 @@ def _resized(tensor: Tensor, batch: int) -> Tensor:
 
 
 @contextmanager
-def _evaluating(module: nn.Module) -> Iterator[None]:
-    modes = [(part, part.training) for part in module.modules()]
+def _in_mode(module: nn.Module, training: bool) -> Iterator[None]:
+    """Modules in one mode; what hooks assign to them, tensors without data, is taken back."""
+    parts = list(module.modules())
+    saved = [tuple(map(dict, _tables(part))) for part in parts]
     try:
-        for part, _ in modes:
-            part.training = False
+        for part in parts:
+            part.training = training
         yield
     finally:
-        for part, training in modes:
-            part.training = training
+        for part, tables in zip(parts, saved, strict=True):
+            for now, before in zip(_tables(part), tables, strict=True):
+                if len(now) != len(before) or any(now.get(name) is not value for name, value in before.items()):
+                    now.clear()
+                    now.update(before)
+
+
+def _tables(module: nn.Module) -> tuple[dict[str, Any], ...]:
+    return module.__dict__, module._parameters, module._buffers
 
 
 class _Walk:
@@ -180,7 +190,9 @@ class _Walk:
                 self.values[node] = merged(self._switch(node, needed), node)
             elif is_choose(node):
                 with self.fakes:
-                    self.values[node] = merged(_Reduction(self, node, needed).alternatives(), node)
+                    reduction = _Reduction(self, node, needed)
+                    yield from reduction.measured()
+                    self.values[node] = merged(reduction.alternatives(), node)
             else:
                 yield from self._call(node, needed)
 
@@ -229,8 +241,7 @@ class _Walk:
             values.append(Alternative(condition, value))
             results.append(Seen(node, when, measured, value))
         self.values[node] = merged(values, node)
-        same = all(other.measured == results[0].measured for other in results)
-        yield from [results[0]._replace(when=needed)] if results and same else results
+        yield from same_merged(results, needed)
 
     def _bound(self, node: Node, inputs: Mapping[Node, Any]) -> Call:
         args, kwargs = map_arg((node.args, node.kwargs), inputs.__getitem__)
@@ -245,44 +256,66 @@ class _Walk:
 
 
 class _Reduction:
-    """What a `choose` gives."""
+    """What a `choose` gives.
+
+    Its *states* are what it may have to reduce: lists of options, told apart by their forms.
+    """
 
     def __init__(self, walk: _Walk, node: Node, needed: Condition) -> None:
         details: Any = node.kwargs
-        self.node, self.count, self.n_chosen = node, len(details["candidates"]), details["n_chosen"]
-        self.reduction = details["reduction"]
+        self.walk, self.node, self.needed = walk, node, needed
+        self.count, self.n_chosen, self.reduction = (
+            len(details["candidates"]),
+            details["n_chosen"],
+            details["reduction"],
+        )
         self.taken = [option_condition(node, i) for i in range(self.count)]
         self.options: list[list[Alternative]] = []
         if self.reduction != "mask":
             options: Any = node.args[0]
             whens = [all_of([needed, taken]) for taken in self.taken]
             self.options = [merged(walk.alternatives(o, when), node) for o, when in zip(options, whens, strict=True)]
+        alike = merged(itertools.chain.from_iterable(self.options), node)
+        self.alike = alike[0].value if len(alike) == 1 else None  # where all options have one form
+
+    def measured(self) -> list[Seen]:
+        """What the reduction itself costs."""
+        if self.alike is not None or self.reduction == "mask":
+            counts = range(self.count + 1) if self.n_chosen is None and self.options else [self.n_chosen or 0]
+            found = [self._run([self.alike] * count) for count in counts]
+            if all(one.measured == found[-1].measured for one in found):
+                return found[-1:]
+        return same_merged([self._run(parts, when) for when, parts in self.states], self.needed)
+
+    def _run(self, parts: list[Any], when: Condition = ALWAYS) -> Seen:
+        reduce: Any = ops.mask if self.reduction == "mask" else ops.reduce_outputs
+        args = ((), self.count) if self.reduction == "mask" else (parts, self.reduction)
+        value, measured = self.walk.measure(Call(self.node, reduce, args, {}))
+        return Seen(self.node, all_of([self.needed, when]), measured, value)
 
     def alternatives(self) -> Iterable[Alternative]:
+        """What it can give."""
         if self.reduction == "mask":
             return [Alternative(ALWAYS, torch.empty(self.count, dtype=torch.bool))]
+        if self.alike is not None and self.n_chosen is None and self.reduction in ("sum", "mean"):
+            something = any_of(self.taken)
+            value = ops.reduce_outputs([self.alike, self.alike], self.reduction)
+            return [Alternative(something, value), Alternative(negate(something), None)]
+        return [Alternative(when, ops.reduce_outputs(parts, self.reduction)) for when, parts in self.states]
+
+    @cached_property
+    def states(self) -> list[tuple[Condition, list[Any]]]:
+        """The lists of options, each with its condition."""
         if self.n_chosen == 1:
-            return [
-                Alternative(all_of([taken, option.when]), ops.reduce_outputs([option.value], self.reduction))
-                for taken, options in zip(self.taken, self.options, strict=True)
-                for option in options
-            ]
-        options = merged(itertools.chain.from_iterable(self.options), self.node)
-        if len(options) == 1 and (self.n_chosen is not None or self.reduction in ("sum", "mean")):
-            return self._alike(options[0].value)
+            taken = zip(self.taken, self.options, strict=True)
+            found = [Alternative(all_of([when, o.when]), o.value) for when, options in taken for o in options]
+            return [(one.when, [one.value]) for one in merged(found, self.node)]
+        if self.alike is not None and self.n_chosen is not None:
+            return [(ALWAYS, [self.alike] * self.n_chosen)]
         return self._folded()
 
-    def _alike(self, option: Any) -> Iterator[Alternative]:
-        """All options have one form, and so has what they are reduced to."""
-        if self.n_chosen is not None:
-            yield Alternative(ALWAYS, ops.reduce_outputs([option] * self.n_chosen, self.reduction))
-            return
-        something = any_of(self.taken)
-        yield Alternative(something, ops.reduce_outputs([option, option], self.reduction))
-        yield Alternative(negate(something), None)
-
-    def _folded(self) -> Iterator[Alternative]:
-        """Takes or leaves one option after the other; what has the same form so far is one state."""
+    def _folded(self) -> list[tuple[Condition, list[Any]]]:
+        """Takes or leaves one option after the other."""
         states: list[tuple[Condition, list[Any]]] = [(ALWAYS, [])]
         for taken, options in zip(self.taken, self.options, strict=True):
             following: dict[object, tuple[Condition, list[Any]]] = {}
@@ -293,9 +326,7 @@ class _Reduction:
             states = list(following.values())
             if len(states) > MOST_FORMS:
                 raise PassError(f"{place(self.node)}: more than {MOST_FORMS} combinations of shapes meet")
-        for condition, parts in states:
-            if self.n_chosen in (None, len(parts)):
-                yield Alternative(condition, ops.reduce_outputs(parts, self.reduction))
+        return [state for state in states if self.n_chosen in (None, len(state[1]))]
 
 
 def _join(states: dict[object, tuple[Condition, list[Any]]], condition: Condition, parts: list[Any]) -> None:
@@ -303,6 +334,12 @@ def _join(states: dict[object, tuple[Condition, list[Any]]], condition: Conditio
         forms = sorted(map(form, parts), key=repr)
         before = states.get(key := repr(forms), (NEVER, parts))
         states[key] = (any_of([before[0], condition]), before[1])
+
+
+def same_merged(seen: list[Seen], needed: Condition) -> list[Seen]:
+    """One entry where all measurements are equal."""
+    same = bool(seen) and all(other.measured == seen[0].measured for other in seen)
+    return [seen[0]._replace(when=needed)] if same else seen
 
 
 def merged(alternatives: Iterable[Alternative], node: Node) -> list[Alternative]:
