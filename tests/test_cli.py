@@ -130,6 +130,27 @@ class TestTrace:
         assert cli("trace", "other.py:net", "--input", "2x5:int64").code == 0
 
 
+class TestCost:
+    def test_prints_what_candidates_and_the_default_cost(self, cli: Cli) -> None:
+        done = cli("cost", "net.py:Net", *INPUT)
+        assert (done.code, done.err) == (0, "")
+        cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in done.out.splitlines() if "│" in line]
+        assert ["op", "deep", "40", "64", "48"] in cells
+        assert ["skip", "0", "0", "0", "16"] in cells
+        assert "the default: 20 parameters, 32 FLOPs, 32 bytes" in done.out
+
+    def test_json_of_an_architecture(self, cli: Cli, tmp_path: Path) -> None:
+        (tmp_path / "best.json").write_text('{"op": "deep", "skip": []}')
+        found = cli("cost", "net.py:Net", *INPUT, "-a", "best.json", "-b", "3", "--json").json
+        assert found["architecture"] == {"op": "deep", "skip": []}
+        assert found["costs"] == {"params": 40, "flops": 3 * 64, "memory": 3 * 48}
+        assert found["tables"]["params"]["costs"]["op"] == {"lin": 20, "deep": 40}
+
+    def test_at_the_one_batch_size(self, cli: Cli) -> None:
+        found = cli("cost", "net.py:Net", *INPUT, "--fixed-batch", "--json").json
+        assert found["costs"]["flops"] == 2 * 32
+
+
 class TestSpace:
     def test_prints_the_tree(self, cli: Cli) -> None:
         done = cli("space", "net.py:Net")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fxnas.cli import console, demo, doctor, export, oneshot, report, search, space, study, trace, verify
+from fxnas.cli import console, cost, demo, doctor, export, oneshot, report, search, space, study, trace, verify
 
 app = typer.Typer(
     name="fxnas",
@@ -22,7 +22,7 @@ app = typer.Typer(
 )
 
 for command in (
-    *(trace.trace, space.space, search.search, oneshot.oneshot, report.report, export.export, verify.verify),
+    *(trace.trace, space.space, cost.cost, search.search, oneshot.oneshot, report.report, export.export, verify.verify),
     *(doctor.doctor, demo.demo),
 ):
     app.command()(command)

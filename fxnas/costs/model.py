@@ -92,10 +92,10 @@ class CostModel:
             return True
         inverted = condition.kind == "not"
         atom = condition.terms[0].atom if inverted else condition.atom
-        if atom is None or atom.candidate is None:
+        if atom is None or (atom.candidate is None and atom.count > 1):
             return False
         self.base += cost if inverted else 0
-        self.costs[key][atom.candidate] += -cost if inverted else cost
+        self.costs[key][atom.candidate or 0] += -cost if inverted else cost
         return True
 
     @property

@@ -2,7 +2,7 @@
 
 What a node costs depends on the shapes that it meets, and these may depend on decisions: a concatenation of any number
 of inputs has as many widths. So a value here is a list of *alternatives*, each with the condition under which it is
-what flows; values of one form (shapes and dtypes) are one alternative, which nearly always leaves a single one.
+what flows; values of one form (shapes, strides, dtypes) are one alternative, which nearly always leaves a single one.
 """
 
 from __future__ import annotations
@@ -347,8 +347,8 @@ def merged(alternatives: Iterable[Alternative], node: Node) -> list[Alternative]
     found: dict[object, Alternative] = {}
     for when, value in alternatives:
         if when is not NEVER:
-            known = found.get(key := form(value))
-            found[key] = Alternative(when, value) if known is None else _either(known, when, value)
+            known = found.get(key := form(value), Alternative(NEVER, value))
+            found[key] = Alternative(any_of([known.when, when]), known.value)
     if len(found) > MOST_FORMS:
         raise PassError(f"{place(node)}: has more than {MOST_FORMS} shapes, depending on decisions")
     if len(found) == 1:
@@ -356,21 +356,19 @@ def merged(alternatives: Iterable[Alternative], node: Node) -> list[Alternative]
     return list(found.values())
 
 
-def _either(known: Alternative, when: Condition, value: Any) -> Alternative:
-    """Of two values of one form the contiguous one: all that runs on the other runs on it."""
-    contiguous = all(leaf.is_contiguous() for leaf in pytree.tree_leaves(known.value) if isinstance(leaf, Tensor))
-    return Alternative(any_of([known.when, when]), known.value if contiguous else value)
-
-
 def form(value: Any) -> object:
-    """What values have in common that cost the same: shapes and dtypes of tensors, and all else as it is."""
+    """What values have in common that cost the same: the layout of tensors, and all else as it is.
+
+    Strides are part of it: whether a reshape copies, or a view is possible at all, depends on them.
+    """
     leaves, structure = pytree.tree_flatten(value)
     return (structure, tuple(map(_form, leaves)))
 
 
 def _form(leaf: Any) -> object:
     if isinstance(leaf, Tensor):
-        return (tuple(leaf.shape), leaf.dtype, leaf.device)
+        strides = tuple(stride if size > 1 else 0 for size, stride in zip(leaf.shape, leaf.stride(), strict=True))
+        return (tuple(leaf.shape), strides, leaf.dtype, leaf.device)
     if isinstance(leaf, bool | int | float | str | torch.dtype | torch.device | None):
         return (type(leaf), leaf)
     return id(leaf)
