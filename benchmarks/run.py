@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-BENCHMARKS = ("graph", "tracing", "faults", "study", "strategies")
+BENCHMARKS = ("graph", "tracing", "costs", "faults", "study", "strategies")
 
 
 def main() -> int:

@@ -88,8 +88,10 @@ def walk(graph: ChoiceGraph, measure: Measure, *, batch: int | None, training: b
         PassError: a node can't be run without data; the message names it and the user's line.
     """
     needed = in_mode(graph.conditions(), training)
+    placeholders = [node for node in graph.graph.nodes if node.op == "placeholder"]
+    inputs = list(_bound(placeholders, *resized_inputs(graph, batch)))
     with _in_mode(graph.module, training), torch.enable_grad():
-        return list(_Walk(graph, measure, needed, training, inputs_of(graph, batch)).run())
+        return list(_Walk(graph, measure, needed, training, inputs).run())
 
 
 def in_mode(conditions: Mapping[Node, Condition], training: bool) -> dict[Node, Condition]:
@@ -101,13 +103,12 @@ def in_mode(conditions: Mapping[Node, Condition], training: bool) -> dict[Node, 
     }
 
 
-def inputs_of(graph: ChoiceGraph, batch: int | None) -> list[Any]:
-    """A value for each placeholder: the example inputs, whose tensors may have another batch size.
+def resized_inputs(graph: ChoiceGraph, batch: int | None) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The example inputs as `(args, kwargs)`; their tensors may have another batch size, and no content then.
 
     Raises:
         PassError: the graph has no example inputs.
     """
-    placeholders = [node for node in graph.graph.nodes if node.op == "placeholder"]
     if graph.example_inputs is None:
         raise PassError("the graph has no example inputs: trace the model again")
     leaves, form = pytree.tree_flatten(graph.example_inputs)
@@ -115,7 +116,7 @@ def inputs_of(graph: ChoiceGraph, batch: int | None) -> list[Any]:
     if batch is not None and old is not None:
         leaves = [_resized(leaf, batch) if _has_batch(leaf, old) else leaf for leaf in leaves]
     args, kwargs = pytree.tree_unflatten(leaves, form)
-    return list(_bound(placeholders, args, kwargs))
+    return args, kwargs
 
 
 def _bound(placeholders: list[Node], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[Any]:
@@ -386,11 +387,11 @@ def place(node: Node) -> str:
     return f"{node.meta.get('frame') or 'the graph'}: node {node.name} ({target})"
 
 
-def unmeasured(node: Node, error: Exception) -> PassError:
-    """The error for a node that can't be run without data."""
+def unmeasured(node: Node, error: Exception, how: str = "on tensors without data") -> PassError:
+    """The error for a node that can't be run."""
     first = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
     return PassError(
-        f"{place(node)} can't be measured on tensors without data: {type(error).__name__}: {first}; a custom operator "
+        f"{place(node)} can't be measured {how}: {type(error).__name__}: {first}; a custom operator "
         "needs torch.library.register_fake, a graph traced with dynamic_batch=False needs batch=None"
     )
 
