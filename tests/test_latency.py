@@ -13,6 +13,7 @@ from torch import nn
 
 from fxnas import costs
 from fxnas.costs import timing
+from fxnas.costs.signatures import Signatures
 from fxnas.errors import FxnasError, PassError
 from fxnas.nn import LayerChoice
 from fxnas.trace import trace
@@ -37,7 +38,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
 
     def pretend(call: Any, _: Any) -> float:
-        names.append(timing.described(call))
+        names.append(Signatures()(call))
         return float(len(names))
 
     monkeypatch.setattr(timing, "_measured", pretend)
@@ -137,3 +138,19 @@ def test_layouts_are_those_of_the_network() -> None:
     assert made.shape == like.shape
     assert timing.real(torch.empty(0, 3), torch.device("cpu")).shape == (0, 3)
     assert timing.real(torch.ones(2, dtype=torch.long), torch.device("cpu")).tolist() == [0, 0]
+
+
+def test_layers_that_print_alike_are_told_apart(measured: list[str]) -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one, self.two, self.again = (nn.MultiheadAttention(8, heads) for heads in (1, 4, 1))
+
+        def forward(self, x):
+            return [attend(x, x, x)[0] for attend in (self.one, self.two, self.again)]
+
+    net = Net().eval()
+    assert repr(net.one) == repr(net.two)
+    costs.latency(trace(net, torch.randn(3, 2, 8), dynamic_batch=False), batch=None)
+    attentions = [name for name in measured if "MultiheadAttention" in name]
+    assert len(attentions) == 2

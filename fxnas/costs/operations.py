@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
+from fxnas.costs.alternatives import Call
 from fxnas.costs.model import CostModel
-from fxnas.costs.walk import Call, walk
+from fxnas.costs.walk import walk
 from fxnas.graph import ChoiceGraph
 
 aten = torch.ops.aten

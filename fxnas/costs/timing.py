@@ -19,8 +19,10 @@ from torch.utils import _pytree as pytree
 
 from fxnas import ops
 from fxnas.architecture import Architecture
+from fxnas.costs.alternatives import Call, unmeasured
 from fxnas.costs.model import CostModel
-from fxnas.costs.walk import Call, resized_inputs, unmeasured, walk
+from fxnas.costs.signatures import Signatures
+from fxnas.costs.walk import resized_inputs, walk
 from fxnas.errors import FxnasError, shown
 from fxnas.files import json_text, read_json, write_atomic
 from fxnas.graph import ChoiceGraph, device_of
@@ -110,6 +112,7 @@ def latency(
     """
     watch = Stopwatch(torch.device(device) if device is not None else device_of(graph.module), repeats, warmup)
     operations: dict[str, Call] = {}
+    described = Signatures()
 
     def told(call: Call) -> tuple[Any, str]:
         value = call.run()
@@ -202,35 +205,6 @@ def additivity_error(
 
 
 # -- one operation
-
-
-def described(call: Call) -> str:
-    """An operation in words: equal ones take the same time."""
-    written = pytree.tree_map(_Written, (call.args, call.kwargs))
-    return f"{_function(call.function)} {written}"
-
-
-def _function(function: Callable[..., Any]) -> str:
-    if isinstance(function, nn.Module):
-        tensors = [_leaf(tensor) for tensor in (*function.parameters(), *function.buffers())]
-        return f"{type(function).__module__}.{function!r} with {', '.join(tensors)}"
-    return f"{getattr(function, '__module__', None)}.{getattr(function, '__qualname__', function)}"
-
-
-class _Written(str):
-    """A leaf of the arguments, which shows itself without quotes."""
-
-    def __new__(cls, leaf: object) -> _Written:
-        return super().__new__(cls, _leaf(leaf))
-
-    def __repr__(self) -> str:
-        return str(self)
-
-
-def _leaf(leaf: object) -> str:
-    if isinstance(leaf, Tensor):
-        return f"{leaf.dtype}{list(leaf.shape)}{list(leaf.stride())}"
-    return repr(leaf)
 
 
 def _is_work(call: Call, value: Any) -> bool:

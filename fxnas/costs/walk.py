@@ -7,11 +7,9 @@ what flows; values of one form (shapes, strides, dtypes) are one alternative, wh
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,56 +18,25 @@ from torch.fx import Node
 from torch.fx.node import map_arg
 from torch.utils import _pytree as pytree
 
-from fxnas import ops
-from fxnas.conditions import ALWAYS, NEVER, TRAINING_KEY, Condition, all_of, any_of, negate
-from fxnas.counting.tautology import always_true
+from fxnas.conditions import ALWAYS, NEVER, TRAINING_KEY, Condition, all_of, negate
+from fxnas.costs.alternatives import (
+    MOST_FORMS,
+    Alternative,
+    Call,
+    Measure,
+    Seen,
+    is_possible,
+    merged,
+    place,
+    same_merged,
+    unmeasured,
+)  # fmt: skip
+from fxnas.costs.reductions import Reduction
+from fxnas.costs.signatures import Signatures
 from fxnas.errors import PassError
 from fxnas.graph import ChoiceGraph
-from fxnas.ir.liveness import is_choose, is_switch, option_condition, switch_condition
+from fxnas.ir.liveness import is_choose, is_switch, switch_condition
 from fxnas.modules import attribute, submodule
-from fxnas.space import SearchSpace
-
-MOST_FORMS = 256
-
-
-class Alternative(NamedTuple):
-    """A value, and when it is what flows."""
-
-    when: Condition
-    value: Any
-
-
-class Call(NamedTuple):
-    """A call to be run: of a function, of a method by its name, or of a module."""
-
-    node: Node
-    function: Callable[..., Any]
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-
-    def run(self) -> Any:
-        """What it returns."""
-        return self.function(*self.args, **self.kwargs)
-
-
-Measure = Callable[[Call], tuple[Any, Any]]
-"""Runs a call; gives its value, and what is to be known of it."""
-
-
-class Seen(NamedTuple):
-    """What was measured at a node.
-
-    Attributes:
-        node: the node.
-        when: under which decisions the node runs, and with these inputs.
-        measured: what `measure` returned.
-        value: what the node gives then, without data.
-    """
-
-    node: Node
-    when: Condition
-    measured: Any
-    value: Any
 
 
 def walk(graph: ChoiceGraph, measure: Measure, *, batch: int | None, training: bool = False) -> list[Seen]:
@@ -177,6 +144,8 @@ class _Walk:
         self.fakes = FakeTensorMode(allow_non_fake_inputs=True)
         self.inputs = iter(inputs)
         self.values: dict[Node, list[Alternative]] = {}
+        self.known: dict[tuple[Any, str], tuple[Any, Any]] = {}
+        self.described = Signatures()
 
     def run(self) -> Iterator[Seen]:
         for node in self.nodes:
@@ -191,7 +160,7 @@ class _Walk:
                 self.values[node] = merged(self._switch(node, needed), node)
             elif is_choose(node):
                 with self.fakes:
-                    reduction = _Reduction(self, node, needed)
+                    reduction = Reduction(self, node, needed)
                     yield from reduction.measured()
                     self.values[node] = merged(reduction.alternatives(), node)
             else:
@@ -234,7 +203,7 @@ class _Walk:
             when = all_of([needed, condition])
             try:
                 with self.fakes:
-                    value, measured = self.measure(self._bound(node, inputs))
+                    value, measured = self._measured(self._bound(node, inputs))
             except Exception as error:
                 if is_possible(when, self.space):
                     raise unmeasured(node, error) from error
@@ -243,6 +212,14 @@ class _Walk:
             results.append(Seen(node, when, measured, value))
         self.values[node] = merged(values, node)
         yield from same_merged(results, needed)
+
+    def _measured(self, call: Call) -> tuple[Any, Any]:
+        """Equal calls are measured once."""
+        function = None if call.node.op == "call_module" else call.function
+        key = (function, self.described(call))
+        if key not in self.known:
+            self.known[key] = self.measure(call)
+        return self.known[key]
 
     def _bound(self, node: Node, inputs: Mapping[Node, Any]) -> Call:
         args, kwargs = map_arg((node.args, node.kwargs), inputs.__getitem__)
@@ -254,146 +231,6 @@ class _Walk:
             return Call(node, getattr(type(args[0]), str(node.target)), args, kwargs)
         assert callable(node.target)
         return Call(node, node.target, args, kwargs)
-
-
-class _Reduction:
-    """What a `choose` gives.
-
-    Its *states* are what it may have to reduce: lists of options, told apart by their forms.
-    """
-
-    def __init__(self, walk: _Walk, node: Node, needed: Condition) -> None:
-        details: Any = node.kwargs
-        self.walk, self.node, self.needed = walk, node, needed
-        self.count, self.n_chosen, self.reduction = (
-            len(details["candidates"]),
-            details["n_chosen"],
-            details["reduction"],
-        )
-        self.taken = [option_condition(node, i) for i in range(self.count)]
-        self.options: list[list[Alternative]] = []
-        if self.reduction != "mask":
-            options: Any = node.args[0]
-            whens = [all_of([needed, taken]) for taken in self.taken]
-            self.options = [merged(walk.alternatives(o, when), node) for o, when in zip(options, whens, strict=True)]
-        alike = merged(itertools.chain.from_iterable(self.options), node)
-        self.alike = alike[0].value if len(alike) == 1 else None  # where all options have one form
-
-    def measured(self) -> list[Seen]:
-        """What the reduction itself costs."""
-        if self.alike is not None or self.reduction == "mask":
-            counts = range(self.count + 1) if self.n_chosen is None and self.options else [self.n_chosen or 0]
-            found = [self._run([self.alike] * count) for count in counts]
-            if all(one.measured == found[-1].measured for one in found):
-                return found[-1:]
-        return same_merged([self._run(parts, when) for when, parts in self.states], self.needed)
-
-    def _run(self, parts: list[Any], when: Condition = ALWAYS) -> Seen:
-        reduce: Any = ops.mask if self.reduction == "mask" else ops.reduce_outputs
-        args = ((), self.count) if self.reduction == "mask" else (parts, self.reduction)
-        value, measured = self.walk.measure(Call(self.node, reduce, args, {}))
-        return Seen(self.node, all_of([self.needed, when]), measured, value)
-
-    def alternatives(self) -> Iterable[Alternative]:
-        """What it can give."""
-        if self.reduction == "mask":
-            return [Alternative(ALWAYS, torch.empty(self.count, dtype=torch.bool))]
-        if self.alike is not None and self.n_chosen is None and self.reduction in ("sum", "mean"):
-            something = any_of(self.taken)
-            value = ops.reduce_outputs([self.alike, self.alike], self.reduction)
-            return [Alternative(something, value), Alternative(negate(something), None)]
-        return [Alternative(when, ops.reduce_outputs(parts, self.reduction)) for when, parts in self.states]
-
-    @cached_property
-    def states(self) -> list[tuple[Condition, list[Any]]]:
-        """The lists of options, each with its condition."""
-        if self.n_chosen == 1:
-            taken = zip(self.taken, self.options, strict=True)
-            found = [Alternative(all_of([when, o.when]), o.value) for when, options in taken for o in options]
-            return [(one.when, [one.value]) for one in merged(found, self.node)]
-        if self.alike is not None and self.n_chosen is not None:
-            return [(ALWAYS, [self.alike] * self.n_chosen)]
-        return self._folded()
-
-    def _folded(self) -> list[tuple[Condition, list[Any]]]:
-        """Takes or leaves one option after the other."""
-        states: list[tuple[Condition, list[Any]]] = [(ALWAYS, [])]
-        for taken, options in zip(self.taken, self.options, strict=True):
-            following: dict[object, tuple[Condition, list[Any]]] = {}
-            for condition, parts in states:
-                _join(following, all_of([condition, negate(taken)]), parts)
-                for option in options:
-                    _join(following, all_of([condition, taken, option.when]), [*parts, option.value])
-            states = list(following.values())
-            if len(states) > MOST_FORMS:
-                raise PassError(f"{place(self.node)}: more than {MOST_FORMS} combinations of shapes meet")
-        return [state for state in states if self.n_chosen in (None, len(state[1]))]
-
-
-def _join(states: dict[object, tuple[Condition, list[Any]]], condition: Condition, parts: list[Any]) -> None:
-    if condition is not NEVER:
-        forms = sorted(map(form, parts), key=repr)
-        before = states.get(key := repr(forms), (NEVER, parts))
-        states[key] = (any_of([before[0], condition]), before[1])
-
-
-def same_merged(seen: list[Seen], needed: Condition) -> list[Seen]:
-    """One entry where all measurements are equal."""
-    same = bool(seen) and all(other.measured == seen[0].measured for other in seen)
-    return [seen[0]._replace(when=needed)] if same else seen
-
-
-def merged(alternatives: Iterable[Alternative], node: Node) -> list[Alternative]:
-    """One alternative for each form; a single one is what flows always."""
-    found: dict[object, Alternative] = {}
-    for when, value in alternatives:
-        if when is not NEVER:
-            known = found.get(key := form(value), Alternative(NEVER, value))
-            found[key] = Alternative(any_of([known.when, when]), known.value)
-    if len(found) > MOST_FORMS:
-        raise PassError(f"{place(node)}: has more than {MOST_FORMS} shapes, depending on decisions")
-    if len(found) == 1:
-        return [Alternative(ALWAYS, next(iter(found.values())).value)]
-    return list(found.values())
-
-
-def form(value: Any) -> object:
-    """What values have in common that cost the same: the layout of tensors, and all else as it is.
-
-    Strides are part of it: whether a reshape copies, or a view is possible at all, depends on them.
-    """
-    leaves, structure = pytree.tree_flatten(value)
-    return (structure, tuple(map(_form, leaves)))
-
-
-def _form(leaf: Any) -> object:
-    if isinstance(leaf, Tensor):
-        strides = tuple(stride if size > 1 else 0 for size, stride in zip(leaf.shape, leaf.stride(), strict=True))
-        return (tuple(leaf.shape), strides, leaf.dtype, leaf.device)
-    if isinstance(leaf, bool | int | float | str | torch.dtype | torch.device | None):
-        return (type(leaf), leaf)
-    return id(leaf)
-
-
-def is_possible(condition: Condition, space: SearchSpace) -> bool:
-    """Whether some decisions fulfil a condition."""
-    sizes = {key: (len(choice.candidates), choice.n_chosen) for key, choice in space.items()}
-    return not always_true(negate(condition), sizes)
-
-
-def place(node: Node) -> str:
-    """The user's line and the node, for messages."""
-    target = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", node.target)
-    return f"{node.meta.get('frame') or 'the graph'}: node {node.name} ({target})"
-
-
-def unmeasured(node: Node, error: Exception, how: str = "on tensors without data") -> PassError:
-    """The error for a node that can't be run."""
-    first = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
-    return PassError(
-        f"{place(node)} can't be measured {how}: {type(error).__name__}: {first}; a custom operator "
-        "needs torch.library.register_fake, a graph traced with dynamic_batch=False needs batch=None"
-    )
 
 
 def _nodes_in(value: Any) -> list[Node]:

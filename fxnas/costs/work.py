@@ -11,9 +11,10 @@ from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+from fxnas.costs.alternatives import Call
 from fxnas.costs.model import CostModel
 from fxnas.costs.operations import FORMULAS
-from fxnas.costs.walk import Call, walk
+from fxnas.costs.walk import walk
 from fxnas.graph import ChoiceGraph
 from fxnas.ir.liveness import is_choose
 
