@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from fxnas import costs
-from fxnas.costs import timing
+from fxnas.costs import backends, timing
 from fxnas.costs.signatures import Signatures
 from fxnas.errors import FxnasError, PassError
 from fxnas.nn import LayerChoice
@@ -37,7 +37,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The operations that are measured; each takes as many ms as there were before it, plus one."""
     names: list[str] = []
 
-    def pretend(call: Any, _: Any) -> float:
+    def pretend(call: Any, *_: Any) -> float:
         names.append(Signatures()(call))
         return float(len(names))
 
@@ -78,7 +78,7 @@ def test_other_files_are_no_measurements(tmp_path: Path) -> None:
         with pytest.raises(FxnasError, match="no file of measurements"):
             costs.latency(graph, cache=file)
         assert file.read_text() == wrong
-    place = timing.Stopwatch(torch.device("cpu")).place
+    place = backends.place(torch.device("cpu"), "torch")
     file.write_text(json.dumps({"fxnas": 1, "latency_ms": {place: {"tanh": "fast"}}}))
     with pytest.raises(FxnasError, match="'tanh' has no time in ms, but 'fast'"):
         costs.latency(graph, cache=file)
@@ -121,13 +121,27 @@ def test_times_are_milliseconds_and_are_compared_with_whole_networks() -> None:
     assert "2 networks" in str(found)
 
 
+def test_operations_are_run_by_onnx_runtime(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    graph = trace(Twice(), torch.randn(2, 8))
+    ms = costs.latency(graph, repeats=3, backend="onnxruntime", cache=tmp_path / "latency.json")
+    assert 0 < ms({"one": "lin", "two": "lin"}) < 100
+    (place,) = json.loads((tmp_path / "latency.json").read_text())["latency_ms"]
+    assert "onnxruntime" in place
+    assert costs.additivity_error(graph, ms, n=1, repeats=3, backend="onnxruntime").measured[0] > 0
+    with pytest.raises(FxnasError, match="backend is one of torch, onnxruntime, got 'tvm'"):
+        costs.latency(graph, backend="tvm")  # type: ignore[arg-type]
+
+
 def test_what_cant_be_run_alone_is_named() -> None:
     class Net(nn.Module):
         def forward(self, x):
             return absent(x)
 
     graph = trace(Net(), torch.randn(2, 8))
-    with pytest.raises(PassError, match=r"test_latency.py:\d+ in forward: node .* measured on its own: .* no kernel"):
+    with pytest.raises(
+        PassError, match=r"test_latency.py:\d+ in forward: node .* on its own by torch: .* no kernel"
+    ):
         costs.latency(graph)
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 import math
-import platform
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -14,12 +12,13 @@ from statistics import fmean, median
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from fxnas import ops
 from fxnas.architecture import Architecture
 from fxnas.costs.alternatives import Call, unmeasured
+from fxnas.costs.backends import Backend, check_backend, place, prepared
 from fxnas.costs.model import CostModel
 from fxnas.costs.signatures import Signatures
 from fxnas.costs.walk import resized_inputs, walk
@@ -72,15 +71,6 @@ class Stopwatch:
         torch.cuda.synchronize(self.device)
         return float(begin.elapsed_time(end))
 
-    @property
-    def place(self) -> str:
-        """What measurements hold for: the device, the version of torch, the number of threads."""
-        if self.device.type == "cuda":
-            return f"{torch.cuda.get_device_name(self.device)}, torch {torch.__version__}"
-        machine = platform.processor() or platform.machine()
-        threads = f"{torch.get_num_threads()} threads"
-        return f"{self.device.type} {machine} {platform.node()}, torch {torch.__version__}, {threads}"
-
 
 def latency(
     graph: ChoiceGraph,
@@ -89,9 +79,10 @@ def latency(
     device: str | torch.device | None = None,
     repeats: int = 15,
     warmup: int = 3,
+    backend: Backend = "torch",
     cache: str | Path | None = None,
 ) -> CostModel:
-    """The time of a forward pass in evaluation mode, as the sum of the times of its operations, run by torch.
+    """The time of a forward pass in evaluation mode, as the sum of the times of its operations.
 
     Each distinct operation of the space (a layer of one configuration, or a function, on inputs of one layout) is
     measured once, with random inputs. The sum leaves out what operations do to each other (caches, kernels that overlap
@@ -103,13 +94,16 @@ def latency(
         device: where to measure; by default where the model is. GPUs are timed with CUDA events.
         repeats: the median of so many measurements is taken.
         warmup: runs that don't count.
+        backend: "torch", or "onnxruntime": each operation is exported to an ONNX graph of its own, which takes a second
+            or two, and run by ONNX Runtime.
         cache: a JSON file that keeps measurements for each device and version of torch; they aren't made again. By
             default none is kept.
 
     Raises:
         PassError: a node can't be run without data, or alone; the message names it and the user's line.
-        FxnasError: the cache file is no such file.
+        FxnasError: the cache file is no such file, or the backend is unknown.
     """
+    check_backend(backend)
     watch = Stopwatch(torch.device(device) if device is not None else device_of(graph.module), repeats, warmup)
     operations: dict[str, Call] = {}
     described = Signatures()
@@ -122,10 +116,11 @@ def latency(
         return value, name
 
     seen = walk(graph, told, batch=batch)
-    known = _read(cache, watch.place)
-    new = {name: _measured(call, watch) for name, call in operations.items() if name not in known}
+    where = place(watch.device, backend)
+    known = _read(cache, where)
+    new = {name: _measured(call, watch, backend) for name, call in operations.items() if name not in known}
     if cache is not None and new:
-        _write(cache, watch.place, new)
+        _write(cache, where, new)
     times = {**known, **new}
     return CostModel(graph.space, [(one.when, times[one.measured]) for one in seen if one.measured], "ms")
 
@@ -180,6 +175,7 @@ def additivity_error(
     device: str | torch.device | None = None,
     repeats: int = 15,
     warmup: int = 3,
+    backend: Backend = "torch",
 ) -> AdditivityError:
     """Measures random architectures as whole networks, beside what a latency model says.
 
@@ -192,15 +188,16 @@ def additivity_error(
         device: as for `latency`.
         repeats: as for `latency`.
         warmup: as for `latency`.
+        backend: as for `latency`.
     """
+    check_backend(backend)
     watch = Stopwatch(torch.device(device) if device is not None else device_of(graph.module), repeats, warmup)
     rng = random.Random(seed)
     found = tuple(graph.space.sample(rng) for _ in range(n))
     args, kwargs = pytree.tree_map_only(Tensor, lambda t: real(t, watch.device), resized_inputs(graph, batch))
     measured = []
     for architecture in found:
-        child = materialize(graph, architecture).eval().to(watch.device)
-        measured.append(watch(lambda run=child: run(*args, **kwargs)))  # type: ignore[misc]
+        measured.append(watch(prepared(materialize(graph, architecture), args, kwargs, watch.device, backend)))
     return AdditivityError(found, tuple(map(cost, found)), tuple(measured))
 
 
@@ -215,15 +212,12 @@ def _is_work(call: Call, value: Any) -> bool:
     return bool(tensors) and not (call.function is ops.reduce_outputs and call.args[1] == "none")
 
 
-def _measured(call: Call, watch: Stopwatch) -> float:
+def _measured(call: Call, watch: Stopwatch, backend: Backend) -> float:
     args, kwargs = pytree.tree_map_only(Tensor, lambda t: real(t, watch.device), (call.args, call.kwargs))
-    function = call.function
-    if isinstance(function, nn.Module):
-        function = copy.deepcopy(function).eval().to(watch.device)
     try:
-        return watch(lambda: function(*args, **kwargs))
+        return watch(prepared(call.function, args, kwargs, watch.device, backend))
     except Exception as error:
-        raise unmeasured(call.node, error, "on its own") from error
+        raise unmeasured(call.node, error, f"on its own by {backend}") from error
 
 
 def real(like: Tensor, device: torch.device) -> Tensor:

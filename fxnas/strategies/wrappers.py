@@ -110,7 +110,8 @@ class Constrained(Wrapper):
 
     Args:
         strategy: the inner strategy.
-        cost: the cost of an architecture, a pure function; not finite means unaffordable.
+        cost: the cost of an architecture, a pure function such as a cost model (`fxnas.costs`); not finite means
+            unaffordable.
         limit: the highest cost allowed.
         samples: how many random architectures are drawn at the start, to find out which share is affordable; a space
             that isn't larger is looked at whole.
