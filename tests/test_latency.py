@@ -139,9 +139,7 @@ def test_what_cant_be_run_alone_is_named() -> None:
             return absent(x)
 
     graph = trace(Net(), torch.randn(2, 8))
-    with pytest.raises(
-        PassError, match=r"test_latency.py:\d+ in forward: node .* on its own by torch: .* no kernel"
-    ):
+    with pytest.raises(PassError, match=r"test_latency.py:\d+ in forward: node .* on its own by torch: .* no kernel"):
         costs.latency(graph)
 
 
