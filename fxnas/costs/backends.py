@@ -76,7 +76,6 @@ def _in_onnxruntime(function: Callable[..., Any], args: Any, kwargs: Any) -> Cal
     content = program.model_proto.SerializeToString()
     session = onnxruntime.InferenceSession(content, options, providers=[*providers, "CPUExecutionProvider"])
     names = [value.name for value in session.get_inputs()]
-    make = onnxruntime.OrtValue.ortvalue_from_numpy
     feeds = {
         name: onnxruntime.OrtValue.ortvalue_from_numpy(
             tensor.cpu().numpy(), tensor.device.type, tensor.device.index or 0
