@@ -30,7 +30,9 @@ class MethodName(StrEnum):
     darts2 = "darts2"
     fbnet = "fbnet"
     gdas = "gdas"
+    path_dropout = "path-dropout"
     proxyless = "proxyless"
+    spos = "spos"
 
 
 class _Offer(NamedTuple):
@@ -43,7 +45,9 @@ OFFERS = {
     MethodName.darts2: _Offer("UnrolledDartsTrainer", "the same, looking one step ahead"),
     MethodName.fbnet: _Offer("FBNetTrainer", "all mixed by random soft masks"),
     MethodName.gdas: _Offer("GdasTrainer", "one drawn, with a gradient for all"),
+    MethodName.path_dropout: _Offer("PathDropoutTrainer", "all added up, some paths dropped"),
     MethodName.proxyless: _Offer("ProxylessNasTrainer", "binary gates, two paths at a time"),
+    MethodName.spos: _Offer("SposTrainer", "one drawn uniformly, evolution at the end"),
 }
 HELP = "How. " + "; ".join(f"{name}: {offer.help}" for name, offer in OFFERS.items()) + "."
 

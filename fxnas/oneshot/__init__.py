@@ -3,10 +3,13 @@
 from fxnas.oneshot.base import OneShotMethod
 from fxnas.oneshot.callbacks import ArchitectureCheckpoint, Callback, LRSchedulerCallback, ModelCheckpoint, TensorBoard
 from fxnas.oneshot.darts import Darts, DartsTrainer, UnrolledDarts, UnrolledDartsTrainer
+from fxnas.oneshot.evolution import Evolution, Limit
 from fxnas.oneshot.fbnet import FBNet, FBNetTrainer
 from fxnas.oneshot.gdas import Gdas, GdasTrainer
+from fxnas.oneshot.path_dropout import PathDropout, PathDropoutTrainer
 from fxnas.oneshot.penalty import Added, LogAdded, LogScaled, Penalty, Scaled
 from fxnas.oneshot.proxyless import ProxylessNas, ProxylessNasTrainer, every_path, two_paths
+from fxnas.oneshot.spos import Spos, SposTrainer
 from fxnas.oneshot.trainer import OneShotTrainer
 
 __all__ = [
@@ -15,20 +18,26 @@ __all__ = [
     "Callback",
     "Darts",
     "DartsTrainer",
+    "Evolution",
     "FBNet",
     "FBNetTrainer",
     "Gdas",
     "GdasTrainer",
     "LRSchedulerCallback",
+    "Limit",
     "LogAdded",
     "LogScaled",
     "ModelCheckpoint",
     "OneShotMethod",
     "OneShotTrainer",
+    "PathDropout",
+    "PathDropoutTrainer",
     "Penalty",
     "ProxylessNas",
     "ProxylessNasTrainer",
     "Scaled",
+    "Spos",
+    "SposTrainer",
     "TensorBoard",
     "UnrolledDarts",
     "UnrolledDartsTrainer",
