@@ -378,9 +378,44 @@ def test_the_graph_is_left_as_it_is() -> None:
         assert torch.equal(tensor, before[1][name])
 
 
-def test_a_constraint_takes_a_cost_model() -> None:
-    graph = trace(NasBenchMacro.small().eval(), torch.randn(2, 3, 32, 32))
+def test_what_hooks_assign_is_taken_back() -> None:
+    model = nn.Sequential(nn.Linear(4, 4)).eval()
+    model[0].register_forward_hook(lambda module, _, output: setattr(module, "last", output))
+    graph = trace(model, torch.randn(2, 4))
+    for make in (costs.flops, costs.elementwise, costs.memory):
+        make(graph)
+        assert not hasattr(model[0], "last")
+    kept = model(torch.randn(2, 4))
+    costs.flops(graph)
+    assert model[0].last is kept
+
+
+def test_a_graph_without_choices_has_one_cost() -> None:
+    graph = trace(nn.Linear(4, 2).eval(), torch.randn(3, 4))
     flops = costs.flops(graph)
+    assert flops({}) == flops(graph.space.default) == flops.expected({}) == 2 * 4 * 2
+    assert flops.many(np.zeros((3, 0), dtype=int)).tolist() == [16, 16, 16]
+
+
+def test_equal_spaces_are_one(macro_small: Any) -> None:
+    graph, flops = macro_small
+    other = pickle.loads(pickle.dumps(graph.space))
+    a = other.sample(random.Random(0))
+    assert a.choices is not graph.space
+    assert flops(a) == flops(dict(a))
+    fewer = SearchSpace(list(graph.space.values())[:-1])
+    with pytest.raises(ArchitectureError, match="'layer7'"):
+        flops(fewer.sample(random.Random(0)))
+
+
+@pytest.fixture(scope="module")
+def macro_small() -> Any:
+    graph = trace(NasBenchMacro.small().eval(), torch.randn(2, 3, 32, 32))
+    return graph, costs.flops(graph)
+
+
+def test_a_constraint_takes_a_cost_model(macro_small: Any) -> None:
+    graph, flops = macro_small
     rows = np.indices((3,) * 8).reshape(8, -1).T
     limit = float(np.median(flops.many(rows)))
     strategy = strategies.Constrained(

@@ -76,10 +76,9 @@ def _in_onnxruntime(function: Callable[..., Any], args: Any, kwargs: Any) -> Cal
     content = program.model_proto.SerializeToString()
     session = onnxruntime.InferenceSession(content, options, providers=[*providers, "CPUExecutionProvider"])
     names = [value.name for value in session.get_inputs()]
+    to_value = onnxruntime.OrtValue.ortvalue_from_numpy
     feeds = {
-        name: onnxruntime.OrtValue.ortvalue_from_numpy(
-            tensor.cpu().numpy(), tensor.device.type, tensor.device.index or 0
-        )
+        name: to_value(tensor.cpu().numpy(), tensor.device.type, tensor.device.index or 0)
         for name, tensor in zip(names, tensors.values(), strict=True)
     }
     return lambda: session.run_with_ort_values(None, feeds)
