@@ -37,7 +37,7 @@ from tests.law import architectures
 from tests.random_models import sketch
 
 DATA = Path(os.environ.get("FXNAS_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
-EXAMPLES = 24
+EXAMPLES = int(os.environ.get("FXNAS_COSTS_EXAMPLES", "16"))
 
 SIZES = {"a": (3, 1), "b": (3, None), "c": (4, 2), "d": (3, 2), "e": (2, 1)}
 SPACE = SearchSpace(Choice(key, "input_choice", ("",) * count, n) for key, (count, n) in SIZES.items())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,9 +50,8 @@ class Rows:
         self.base = model.base
         self.choices = list(model.space.values())
         self.columns = {choice.key: _Column(j, choice) for j, choice in enumerate(self.choices)}
-        self.costs_of_keys = [
-            (self.columns[key], np.array(costs, dtype=self.dtype)) for key, costs in model.costs.items() if any(costs)
-        ]
+        costs_of_keys = {key: np.array(costs, dtype=self.dtype) for key, costs in model.costs.items() if any(costs)}
+        self.sums = [self.columns[key].summed(costs) for key, costs in costs_of_keys.items()]
         self.groups = [group.terms for group in model._groups]
 
     def costs(self, rows: Array) -> Array:
@@ -65,8 +65,8 @@ class Rows:
         return total
 
     def _add(self, part: Array, total: Array) -> None:
-        for column, costs in self.costs_of_keys:
-            total += column.sums(part, costs)
+        for sums in self.sums:
+            total += sums(part)
         memo: dict[Condition, Any] = {}
         for terms in self.groups:
             subtotal = np.zeros(len(total), dtype=self.dtype)
@@ -115,10 +115,16 @@ class _Column:
         # the last row is what -1 finds
         self.members = self._members([*choice.decisions(), choice.default]) if self.listed else None
 
-    def sums(self, part: Array, costs: Array) -> Any:
-        """The costs of the chosen candidates."""
+    def summed(self, costs: Array) -> Callable[[Array], Any]:
+        """A function that gives the costs of the chosen candidates."""
+        if self.members is None:
+            return partial(self._summed, costs)
+        table = self.members @ costs
+        return lambda part: np.take(table, part[self.at], mode="wrap")
+
+    def _summed(self, costs: Array, part: Array) -> Any:
         numbers, members = self._read(part)
-        return np.take(members @ costs, numbers, mode="wrap")
+        return np.take(members @ costs, numbers)
 
     def holds(self, part: Array, atom: Atom) -> Any:
         """Where an atom holds."""
