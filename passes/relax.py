@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import operator
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import nn
@@ -59,7 +59,8 @@ class Relax(Pass):
         """Replaces choices and branches, in graph order."""
         self._check_covered(graph)
         self._check_aliases(graph)
-        weights = _mount(graph, self.mixtures)
+        keys = list(graph.space)
+        weights = dict(zip(keys, mounted(graph, [self.mixtures[key] for key in keys]), strict=True))
         modified = False
         for node in list(graph.graph.nodes):
             if "guard" in node.meta:
@@ -121,16 +122,15 @@ def side_key(key: str, candidate: int | None) -> str:
     return f"{key}\0{'' if candidate is None else candidate}"
 
 
-def _mount(graph: ChoiceGraph, mixtures: Mapping[str, nn.Module]) -> dict[str, Node]:
-    """A call of each mixture at the start of the graph; they lie in one container, under a name that is free."""
+def mounted(graph: ChoiceGraph, modules: Sequence[nn.Module]) -> list[Node]:
+    """A call of each module at the start of the graph; they lie in one container, under a name that is free."""
     root, first = graph.module, next(n for n in graph.graph.nodes if n.op != "placeholder")
     taken = {*root._modules, *root._parameters, *root._buffers, *root.__dict__}
     names = itertools.chain(["mixtures"], (f"mixtures_{i}" for i in itertools.count()))
     name = next(name for name in names if name not in taken)
-    keys = list(graph.space)
-    root._modules[name] = nn.ModuleList(mixtures[key] for key in keys)
+    root._modules[name] = nn.ModuleList(modules)
     with graph.graph.inserting_before(first):
-        return {key: graph.graph.call_module(f"{name}.{i}") for i, key in enumerate(keys)}
+        return [graph.graph.call_module(f"{name}.{i}") for i in range(len(modules))]
 
 
 def _is_decided(node: Node) -> bool:
