@@ -8,6 +8,7 @@ from fxnas.passes.inplace import RepairInPlace
 from fxnas.passes.materialize import Materialize, materialize
 from fxnas.passes.relax import Relax
 from fxnas.passes.rules import Match, Miss, NoMatch, Rewrite, Rule
+from fxnas.passes.superkernel import MergeKernels, superkernels
 
 __all__ = [
     "EliminateDead",
@@ -15,6 +16,7 @@ __all__ = [
     "FuseConvBn",
     "Match",
     "Materialize",
+    "MergeKernels",
     "Miss",
     "NoMatch",
     "Pass",
@@ -25,4 +27,5 @@ __all__ = [
     "Rewrite",
     "Rule",
     "materialize",
+    "superkernels",
 ]

@@ -30,7 +30,7 @@ LAYERS = [
     "space",
     "strategies",
     "strategy_contract",
-    "ops mixing",
+    "ops mixing shells",
     "inputs mutables",
     "nn",
     "zoo",
