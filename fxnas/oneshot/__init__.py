@@ -9,6 +9,7 @@ from fxnas.oneshot.gdas import Gdas, GdasTrainer
 from fxnas.oneshot.path_dropout import PathDropout, PathDropoutTrainer
 from fxnas.oneshot.penalty import Added, LogAdded, LogScaled, Penalty, Scaled
 from fxnas.oneshot.proxyless import ProxylessNas, ProxylessNasTrainer, every_path, two_paths
+from fxnas.oneshot.single_path import SinglePathNas
 from fxnas.oneshot.spos import Spos, SposTrainer
 from fxnas.oneshot.trainer import OneShotTrainer
 
@@ -36,6 +37,7 @@ __all__ = [
     "ProxylessNas",
     "ProxylessNasTrainer",
     "Scaled",
+    "SinglePathNas",
     "Spos",
     "SposTrainer",
     "TensorBoard",
