@@ -141,7 +141,7 @@ def _merger(graph: ChoiceGraph, choice: Choice) -> Merger:
         tuple(levels.get(i) for i in range(len(choice.candidates))),
         shells,
         tuple(each for axis in shells for each in axis) or _whole(places, largest, graph),
-        tuple(dict.fromkeys(_slices(places, largest))),
+        tuple(dict.fromkeys(_slices(places, largest, graph))),
     )
     return Merger(superkernel, largest, places)
 
@@ -246,10 +246,10 @@ def _whole(places: Sequence[Place], largest: int, graph: ChoiceGraph) -> tuple[S
     return tuple(found)
 
 
-def _slices(places: Sequence[Place], largest: int) -> Iterator[tuple[str, str]]:
+def _slices(places: Sequence[Place], largest: int, graph: ChoiceGraph) -> Iterator[tuple[str, str]]:
     for column in (column for place in places for column in place.columns):
         for i, node in column.nodes.items():
-            if i != largest and node.op in ("call_module", "get_attr"):
+            if i != largest and _has_state(node, graph):
                 yield str(node.target), str(column.nodes[largest].target)
 
 

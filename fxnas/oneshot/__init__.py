@@ -10,6 +10,7 @@ from fxnas.oneshot.path_dropout import PathDropout, PathDropoutTrainer
 from fxnas.oneshot.penalty import Added, LogAdded, LogScaled, Penalty, Scaled
 from fxnas.oneshot.proxyless import ProxylessNas, ProxylessNasTrainer, every_path, two_paths
 from fxnas.oneshot.single_path import SinglePathNas
+from fxnas.oneshot.smash import Smash
 from fxnas.oneshot.spos import Spos, SposTrainer
 from fxnas.oneshot.trainer import OneShotTrainer
 
@@ -38,6 +39,7 @@ __all__ = [
     "ProxylessNasTrainer",
     "Scaled",
     "SinglePathNas",
+    "Smash",
     "Spos",
     "SposTrainer",
     "TensorBoard",
