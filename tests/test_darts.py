@@ -165,6 +165,17 @@ def test_all_edges_are_added_up_while_it_trains() -> None:
         torch.testing.assert_close(darts.forward(x), expected)
 
 
+def test_the_mode_is_that_of_the_graph() -> None:
+    class Dropped(Net):
+        def forward(self, x):
+            return nn.functional.dropout(super().forward(x), training=self.training)
+
+    darts, x = method(Darts, Dropped), batch(0)[0]
+    assert (darts.forward(x) == 0).any()
+    with darts.evaluating():
+        assert not (darts.forward(x) == 0).any()
+
+
 def test_a_state_goes_on_to_the_same_result() -> None:
     def trained(steps: range, darts: Darts) -> Darts:
         for i in steps:

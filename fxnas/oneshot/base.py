@@ -159,7 +159,8 @@ class OneShotMethod(ABC):
     # -- what they share
 
     def run(self, module: nn.Module, inputs: Any) -> Any:
-        """The output of a module for a batch's inputs, on the method's device and in its precision."""
+        """The output of a module for a batch's inputs, on the method's device, in its precision and mode."""
+        module.training = self.graph.module.training  # a rewritten graph shares the model's modules, but not this flag
         args, kwargs = bind_inputs(self.graph.module, self.moved(inputs))
         call = module if self._backend is None else self._compile(module, self._backend)
         if self.precision == "float32":
