@@ -15,6 +15,7 @@ from fxnas.errors import PassError
 from fxnas.graph import ChoiceGraph
 from fxnas.ir.liveness import guard_of, is_choose, is_switch
 from fxnas.modules import attribute
+from fxnas.passes.aliases import crossings
 from fxnas.passes.alignment import CONVOLUTIONS, Column, Obstacle, aligned
 from fxnas.shells import Size
 
@@ -178,6 +179,9 @@ def _place(node: Node, choice: Choice, graph: ChoiceGraph) -> Place:
     if len(kept) < len(regions) - 1:
         names = [choice.candidates[i] for i in regions if i not in kept]
         raise Obstacle(f"candidates {names} have no weights; only one can be what is left when the kernel is dropped")
+    crossing = next(crossings(node), None) if len(kept) < len(regions) else None
+    if crossing is not None:  # the weightless candidate may be the input itself
+        raise Obstacle(f"{crossing.write} writes in place what is also read on the other side of the choice")
     columns = aligned({i: regions[i] for i in kept}, {i: options[i] for i in kept}, choice.candidates, graph)
     return Place(node, regions, columns)
 

@@ -329,6 +329,27 @@ def test_weights_that_are_used_elsewhere_are_refused() -> None:
         MergedGraph(traced(Tied))
 
 
+def test_writes_that_a_mixture_would_hide_are_refused() -> None:
+    class Writes(nn.Module):
+        def __init__(self, *more: nn.Module) -> None:
+            super().__init__()
+            self.op = LayerChoice([conv(3), conv(5), *more])
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = x * 1.0
+            y = self.op(x)
+            y.mul_(0.5)
+            return x + y
+
+    with pytest.raises(PassError, match=r"'op' can't become one superkernel: mul_ writes in place"):
+        MergedGraph(traced(lambda: Writes(nn.Identity())))
+    graph = traced(Writes)
+    merged = MergedGraph(graph)
+    merged.fill()
+    become(merged, graph, {"op": (0,)})
+    torch.testing.assert_close(merged(images()), materialize(graph, {"op": 0})(images()))
+
+
 def test_masks_are_refused() -> None:
     class Masked(nn.Module):
         def __init__(self) -> None:
@@ -341,6 +362,16 @@ def test_masks_are_refused() -> None:
 
     with pytest.raises(PassError, match="'op' can't become one superkernel: the model asks for its mask"):
         MergedGraph(traced(Masked))
+
+
+def test_odd_names() -> None:
+    graph = traced(lambda: Net({"class": conv(3), "forward": conv(5), "a'b": nn.Identity()}))
+    merged = MergedGraph(graph)
+    merged.fill()
+    for candidate in range(3):
+        become(merged, graph, {"op": (candidate,)})
+        child = materialize(graph, {"op": candidate})
+        torch.testing.assert_close(merged(images()), child(images()), rtol=1e-4, atol=1e-5)
 
 
 def test_the_gates_are_counted() -> None:

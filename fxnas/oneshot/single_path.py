@@ -88,7 +88,7 @@ class SinglePathNas(OneShotMethod):
         if self.warming:
             indicators = {key: each * self._kept(each) for key, each in indicators.items()}
         self.merged.set(indicators)
-        loss = self.loss_of(self.merged, batch)
+        loss = self.loss_of(self.merged.module, batch)
         whole = loss if self.warming or self.penalty is None else self.penalty(loss, self._probabilities(indicators))
         self.weights(whole)
         return {"loss": loss.detach()}
@@ -116,7 +116,7 @@ class SinglePathNas(OneShotMethod):
         """The output of the graph with superkernels."""
         with torch.no_grad():
             self.merged.set(self.indicators())
-        return self.run(self.merged, inputs)
+        return self.run(self.merged.module, inputs)
 
     def extra_state(self) -> dict[str, Any]:
         """The thresholds, and whether the penalty rests."""
