@@ -14,6 +14,7 @@ from fxnas.graph import ChoiceGraph
 from fxnas.nn import InputChoice, LayerChoice
 from fxnas.oneshot import Smash
 from fxnas.oneshot.base import Batch
+from fxnas.oneshot.generated import substituted
 from fxnas.passes import materialize
 from fxnas.trace import trace
 
@@ -156,7 +157,7 @@ def test_weights_of_candidates_come_from_the_hypernet() -> None:
             module.weight.data.normal_()
         assert torch.equal(made.forward(x[0]), before)
         used = made.generate(architecture)
-        with made._substituted(used):
+        with substituted(made._layers, used):
             made.loss_of(made.graph.module, x).backward()
         assert all(module.weight.grad is None for module in convolutions.values())
         for path, place in made.hypernet.places.items():

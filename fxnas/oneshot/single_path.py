@@ -9,12 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from fxnas.architecture import Architecture
-from fxnas.errors import FxnasError
 from fxnas.graph import ChoiceGraph
 from fxnas.oneshot.base import Batch, Metrics, OneShotMethod
 from fxnas.oneshot.merged import MergedGraph
 from fxnas.oneshot.penalty import Penalty
-from fxnas.oneshot.update import Parameters
+from fxnas.oneshot.update import Parameters, check_builder
 from fxnas.oneshot.warmup import warms_up
 
 
@@ -32,8 +31,8 @@ class SinglePathNas(OneShotMethod):
     In the first `warmup` epochs, as `begin_epoch` tells, the penalty rests and each indicator is dropped with the
     probability 0.4, so that the smaller candidates are trained too; without that call there is no warm-up.
 
-    Defaults of the paper: thresholds start from 0, loss + λ · log(E[cost]). RMSprop 0.016, momentum 0.9 is that of the
-    networks that its space is made of.
+    Defaults of the paper: thresholds start from 0, loss + λ · log(E[cost]). RMSprop 0.016 with momentum 0.9 is as for
+    MnasNet, whose training the paper takes over, but for its ε of 1e-3: far from a threshold gradients are smaller.
 
     Args:
         graph: as `OneShotMethod`.
@@ -53,11 +52,7 @@ class SinglePathNas(OneShotMethod):
     keep = 0.6  # of the paper: the probability to keep an indicator in the warm-up
 
     def __init__(self, graph: ChoiceGraph, *, penalty: Penalty | None = None, warmup: int = 0, **options: Any) -> None:
-        if isinstance(options.get("optimizer"), torch.optim.Optimizer):
-            raise FxnasError(
-                "SinglePathNas trains thresholds beside the weights: give a function that builds the optimizer from a "
-                "list of parameters, no optimizer"
-            )
+        check_builder(self, options.get("optimizer"), "thresholds")
         super().__init__(graph, **options)
         self.penalty, self.warmup, self.warming = penalty, warmup, False
 
@@ -70,8 +65,8 @@ class SinglePathNas(OneShotMethod):
         return [*super().trained(), *self.thresholds.values()]
 
     def default_optimizer(self, parameters: Parameters) -> torch.optim.Optimizer:
-        """RMSprop, as for MnasNet."""
-        return torch.optim.RMSprop(parameters, 0.016, alpha=0.9, momentum=0.9, eps=1e-3)
+        """RMSprop; see the class."""
+        return torch.optim.RMSprop(parameters, 0.016, alpha=0.9, momentum=0.9)
 
     def begin_epoch(self, epoch: int, epochs: int) -> None:
         """Sets whether the penalty rests.

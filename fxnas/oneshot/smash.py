@@ -7,27 +7,22 @@ import random
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.modules.conv import _ConvNd
 
 from fxnas.architecture import Architecture
-from fxnas.conditions import TRAINING_KEY, Condition
 from fxnas.errors import FxnasError
 from fxnas.graph import ChoiceGraph
-from fxnas.ir.liveness import guard_of
-from fxnas.modules import attribute
 from fxnas.oneshot import distributed
 from fxnas.oneshot.base import Batch, Metrics, OneShotMethod
+from fxnas.oneshot.generated import Predicate, layers, substituted
 from fxnas.oneshot.hypernet import HyperNet
-from fxnas.oneshot.update import Parameters
+from fxnas.oneshot.update import Parameters, check_builder
 
 Metric = Callable[[Any, Any], Tensor | float]
-Predicate = Callable[[str, nn.Module], bool]
 
 
 class Smash(OneShotMethod):
@@ -76,11 +71,7 @@ class Smash(OneShotMethod):
         hypernet: Mapping[str, int] | None = None,
         **options: Any,
     ) -> None:
-        if isinstance(options.get("optimizer"), torch.optim.Optimizer):
-            raise FxnasError(
-                "Smash trains a HyperNet beside the weights: give a function that builds the optimizer from a list of "
-                "parameters, no optimizer"
-            )
+        check_builder(self, options.get("optimizer"), "a HyperNet")
         self._generated, self._hypernet = generated, dict(hypernet or {})
         super().__init__(graph, **options)
         self.validation, self.samples, self.perturbations, self.metric = validation, samples, perturbations, metric
@@ -88,7 +79,7 @@ class Smash(OneShotMethod):
 
     def trained(self) -> Parameters:
         """The weights that aren't generated, and those of the HyperNet."""
-        self._layers = {layer.path: layer for layer in _layers(self.graph, self._generated)}
+        self._layers = layers(self.graph, self._generated)
         self._offsets, length = {}, 0
         for key, choice in self.space.items():
             self._offsets[key] = length
@@ -106,7 +97,7 @@ class Smash(OneShotMethod):
         """One step of the HyperNet and the weights with a random architecture, all alike."""
         architecture = self._sample(self.generator)
         self.graph.select(architecture)
-        with self._substituted(self.generate(architecture)):
+        with substituted(self._layers, self.generate(architecture)):
             loss = self.loss_of(self.graph.module, batch)
         self.weights(loss)
         if self.validation is None:
@@ -128,7 +119,7 @@ class Smash(OneShotMethod):
 
     def forward(self, inputs: Any) -> Any:
         """The output of the architecture that is set, with generated weights."""
-        with torch.no_grad(), self._substituted(self.generate(self.graph.architecture)):
+        with torch.no_grad(), substituted(self._layers, self.generate(self.graph.architecture)):
             return self.run(self.graph.module, inputs)
 
     def decide(self) -> Architecture:
@@ -185,77 +176,12 @@ class Smash(OneShotMethod):
         if architecture not in scores:
             metric = self.metric or (lambda output, target: -self.loss(output, target))
             self.graph.select(architecture)
-            with self._substituted(self.generate(architecture)):
+            with substituted(self._layers, self.generate(architecture)):
                 outputs = ((self.run(self.graph.module, inputs), self.moved(target)) for inputs, target in batches)
                 total = sum(float(metric(output, target)) for output, target in outputs)
             score = distributed.mean(total / len(batches))
             scores[architecture] = -math.inf if math.isnan(score) else score
         return scores[architecture]
-
-    @contextmanager
-    def _substituted(self, weights: Mapping[str, Tensor]) -> Iterator[None]:
-        """The layers have these weights within."""
-        try:
-            for path, weight in weights.items():
-                for module in self._layers[path].modules:
-                    module._parameters["weight"] = weight.to(self._layers[path].weight.dtype)  # type: ignore[assignment]
-            yield
-        finally:
-            for path in weights:
-                for module in self._layers[path].modules:
-                    module._parameters["weight"] = self._layers[path].weight
-
-
-@dataclass
-class _Layer:
-    """A weight that is generated.
-
-    Attributes:
-        path: of the first module that has it.
-        weight: the model's own one.
-        modules: those that have it.
-        conditions: under which it is used.
-    """
-
-    path: str
-    weight: nn.Parameter
-    modules: list[nn.Module] = field(default_factory=list)
-    conditions: list[Condition] = field(default_factory=list)
-
-    def runs(self, decisions: Mapping[str, tuple[int, ...]]) -> bool:
-        """Whether some module that has it is run under these decisions, in training or evaluation."""
-        modes = ({**decisions, TRAINING_KEY: mode} for mode in ((), (0,)))
-        return any(condition.holds(mode) for mode in modes for condition in self.conditions)
-
-
-def _layers(graph: ChoiceGraph, generated: Predicate | None) -> Iterable[_Layer]:
-    """The weights to generate, in graph order; tied ones are one."""
-    found: dict[int, _Layer] = {}
-    conditions = graph.conditions()
-    for node in graph.graph.nodes:
-        if node.op != "call_module":
-            continue
-        path = str(node.target)
-        module = attribute(graph.module, path)
-        if generated is None:
-            wanted = isinstance(module, _ConvNd) and any(atom.key != TRAINING_KEY for atom in guard_of(node).atoms())
-        else:
-            wanted = generated(path, module)
-        weight = module._parameters.get("weight")
-        if not wanted or (weight is None and generated is None):
-            continue
-        if weight is None or weight.dim() < 2:
-            raise FxnasError(f"Smash can't generate the weights of {path!r}: a {type(module).__name__} has no filters")
-        layer = found.setdefault(id(weight), _Layer(path, weight))
-        layer.conditions.append(conditions[node])
-        if module not in layer.modules:
-            layer.modules.append(module)
-    if not found:
-        raise FxnasError(
-            "Smash has no weights to generate: no candidate holds a convolution; tell by `generated` which modules' "
-            "weights depend on the architecture"
-        )
-    return found.values()
 
 
 @contextmanager

@@ -16,6 +16,24 @@ Parameters = list[nn.Parameter]
 MakeOptimizer = Callable[[Parameters], torch.optim.Optimizer]
 
 
+def check_builder(method: object, optimizer: object, more: str) -> None:
+    """Refuses a ready optimizer for a method that trains more than the model, which it can't hold.
+
+    Args:
+        method: for the message.
+        optimizer: what the user gave.
+        more: what the method trains too, in words.
+
+    Raises:
+        FxnasError: it is an optimizer, no function that builds one.
+    """
+    if isinstance(optimizer, torch.optim.Optimizer):
+        raise FxnasError(
+            f"{type(method).__name__} trains {more} beside the weights, which this optimizer doesn't hold: give a "
+            "function that builds the optimizer from a list of parameters"
+        )
+
+
 class Update:
     """Backward pass, mean of the gradients over all processes, clipping, and the optimizer's step.
 
