@@ -155,7 +155,7 @@ def test_the_warm_up_drops_indicators_and_has_no_penalty() -> None:
 
 def test_what_is_inherited_computes_the_same() -> None:
     made = searched(steps=40)
-    made.inherit()
+    made.inherit(made.decide())
     x = next(batches(1, 1))[0]
     child = materialize(made.graph, made.decide())
     torch.testing.assert_close(made.forward(x), child(x), rtol=1e-4, atol=1e-5)

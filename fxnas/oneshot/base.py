@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar, Literal
 
@@ -135,6 +135,12 @@ class OneShotMethod(ABC):
 
         Args:
             valid_batches: validation batches, which can be iterated again and again.
+        """
+
+    def inherit(self, architecture: Mapping[str, Sequence[int]]) -> None:  # noqa: B027  (most methods train them)
+        """Writes the weights that an architecture was trained with into the graph, where they aren't there already.
+
+        After it `materialize(method.graph, architecture)` has them. Training goes on as if nothing had been written.
         """
 
     def default_optimizer(self, parameters: Parameters) -> torch.optim.Optimizer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -103,8 +103,8 @@ class SinglePathNas(OneShotMethod):
             }
         )
 
-    def inherit(self) -> None:
-        """Writes the superkernels' slices into the graph's candidates: what any network starts from."""
+    def inherit(self, architecture: Mapping[str, Sequence[int]]) -> None:
+        """Writes the superkernels' slices into the candidates, those of other architectures too."""
         self.merged.fill()
 
     def forward(self, inputs: Any) -> Any:

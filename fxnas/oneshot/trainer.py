@@ -226,7 +226,8 @@ class OneShotTrainer:
     def export(self, file: str | Path | None = None) -> Architecture:
         """The architecture that the method decides for; written to a JSON file where one is named.
 
-        The training goes on as if it had not been asked.
+        The training goes on as if it had not been asked. The graph then holds the weights that the architecture was
+        trained with, for `materialize`.
 
         Args:
             file: its folder is made where it is absent; one process writes it.
@@ -234,6 +235,7 @@ class OneShotTrainer:
         before = self.method.generator.get_state()
         with seeded(self.seed):
             architecture = self.method.decide()
+            self.method.inherit(architecture)
         self.method.generator.set_state(before)
         if file is not None and distributed.rank() == 0:
             Path(file).parent.mkdir(parents=True, exist_ok=True)
