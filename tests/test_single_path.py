@@ -10,10 +10,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from fxnas.costs import flops
 from fxnas.errors import FxnasError, PassError
 from fxnas.graph import ChoiceGraph
 from fxnas.nn import InputChoice, LayerChoice
-from fxnas.oneshot import LogAdded, SinglePathNas
+from fxnas.oneshot import LogAdded, SinglePathNas, SinglePathNasTrainer
 from fxnas.oneshot.base import Batch
 from fxnas.oneshot.single_path import indicator
 from fxnas.passes import materialize
@@ -204,3 +205,32 @@ def test_what_it_refuses() -> None:
     model = Teachers()
     with pytest.raises(FxnasError, match="give a function that builds the optimizer"):
         SinglePathNas(trace(model, torch.zeros(2, 6, 8, 8)), optimizer=torch.optim.SGD(model.parameters(), 0.1))
+
+
+def test_the_network_that_is_exported_has_the_trained_weights() -> None:
+    torch.manual_seed(0)
+    trainer = SinglePathNasTrainer(
+        Teachers(),
+        loss=nn.functional.mse_loss,
+        num_epochs=2,
+        dataset_train=list(batches(0, 6)),
+        dataset_valid=list(batches(0, 2)),
+        warmup=1,
+        progress=False,
+    )
+    trainer.train()
+    graph, x = trainer.method.graph, next(batches(1, 1))[0]
+    child = materialize(graph, trainer.export())
+    torch.testing.assert_close(trainer.method.forward(x), child(x), rtol=1e-4, atol=1e-5)
+
+
+def test_what_the_cost_models_tell_is_what_it_pays() -> None:
+    made = method()
+    cost = flops(made.graph)
+    made.penalty = LogAdded(cost, 0.1)
+    for i, batch in enumerate(batches(0, 3)):
+        made.step(batch, batch)
+        with torch.no_grad():
+            made.thresholds["large"][i % 2] = 1e3
+        expected = cost.expected(made._probabilities(made.indicators()))
+        assert expected.item() == pytest.approx(cost(made.decide()))

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from fxnas.errors import FxnasError
 from fxnas.graph import ChoiceGraph
 from fxnas.nn import InputChoice, LayerChoice
-from fxnas.oneshot import Smash
+from fxnas.oneshot import Smash, SmashTrainer
 from fxnas.oneshot.base import Batch
 from fxnas.oneshot.generated import substituted
 from fxnas.passes import materialize
@@ -273,3 +273,21 @@ def test_the_same_in_another_process(run_python: Callable[..., Any], root: Any) 
     )
     outputs = {run_python("-c", script, root, PYTHONHASHSEED=seed).stdout for seed in "01"}
     assert len(outputs) == 1
+
+
+def test_the_network_that_is_exported_has_the_generated_weights() -> None:
+    torch.manual_seed(0)
+    trainer = SmashTrainer(
+        Deep(),
+        loss=nn.functional.cross_entropy,
+        num_epochs=2,
+        dataset_train=[batch(i) for i in range(4)],
+        dataset_valid=[batch(100)],
+        samples=10,
+        perturbations=3,
+        progress=False,
+    )
+    trainer.train()
+    architecture, x = trainer.export(), batch(0)[0]
+    trainer.method.graph.select(architecture).eval()
+    assert torch.equal(trainer.method.forward(x), materialize(trainer.method.graph, architecture)(x))

@@ -33,6 +33,8 @@ class MethodName(StrEnum):
     path_dropout = "path-dropout"
     proxyless = "proxyless"
     spos = "spos"
+    singlepath = "singlepath"
+    smash = "smash"
 
 
 class _Offer(NamedTuple):
@@ -48,6 +50,8 @@ OFFERS = {
     MethodName.path_dropout: _Offer("PathDropoutTrainer", "all added up, some paths dropped"),
     MethodName.proxyless: _Offer("ProxylessNasTrainer", "binary gates, two paths at a time"),
     MethodName.spos: _Offer("SposTrainer", "one drawn uniformly, evolution at the end"),
+    MethodName.singlepath: _Offer("SinglePathNasTrainer", "nested kernels share one, thresholds cut it"),
+    MethodName.smash: _Offer("SmashTrainer", "random paths, whose weights a hypernetwork generates"),
 }
 HELP = "How. " + "; ".join(f"{name}: {offer.help}" for name, offer in OFFERS.items()) + "."
 

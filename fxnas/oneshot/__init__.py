@@ -9,8 +9,8 @@ from fxnas.oneshot.gdas import Gdas, GdasTrainer
 from fxnas.oneshot.path_dropout import PathDropout, PathDropoutTrainer
 from fxnas.oneshot.penalty import Added, LogAdded, LogScaled, Penalty, Scaled
 from fxnas.oneshot.proxyless import ProxylessNas, ProxylessNasTrainer, every_path, two_paths
-from fxnas.oneshot.single_path import SinglePathNas
-from fxnas.oneshot.smash import Smash
+from fxnas.oneshot.single_path import SinglePathNas, SinglePathNasTrainer
+from fxnas.oneshot.smash import Smash, SmashTrainer
 from fxnas.oneshot.spos import Spos, SposTrainer
 from fxnas.oneshot.trainer import OneShotTrainer
 
@@ -39,7 +39,9 @@ __all__ = [
     "ProxylessNasTrainer",
     "Scaled",
     "SinglePathNas",
+    "SinglePathNasTrainer",
     "Smash",
+    "SmashTrainer",
     "Spos",
     "SposTrainer",
     "TensorBoard",

@@ -20,6 +20,7 @@ from fxnas.oneshot import distributed
 from fxnas.oneshot.base import Batch, Metrics, OneShotMethod
 from fxnas.oneshot.generated import Predicate, layers, substituted
 from fxnas.oneshot.hypernet import HyperNet
+from fxnas.oneshot.trainer import OneShotTrainer
 from fxnas.oneshot.update import Parameters, check_builder
 
 Metric = Callable[[Any, Any], Tensor | float]
@@ -148,7 +149,7 @@ class Smash(OneShotMethod):
 
     @torch.no_grad()
     def inherit(self, architecture: Mapping[str, Sequence[int]]) -> None:
-        """Writes the weights that are generated for an architecture into the graph: what its network starts from."""
+        """Writes the weights that are generated for an architecture into the graph."""
         for path, weight in self.generate(architecture).items():
             self._layers[path].weight.copy_(weight)
 
@@ -182,6 +183,12 @@ class Smash(OneShotMethod):
             score = distributed.mean(total / len(batches))
             scores[architecture] = -math.inf if math.isnan(score) else score
         return scores[architecture]
+
+
+class SmashTrainer(OneShotTrainer):
+    """Trains by `Smash`; see `OneShotTrainer`."""
+
+    method_type = Smash
 
 
 @contextmanager
