@@ -178,7 +178,8 @@ def test_a_state_goes_on_to_the_same_result() -> None:
 def outcome(seed: int) -> str:
     torch.manual_seed(0)
     method = with_data(Spos(trace(Everything().double(), batch(0)[0]), seed=seed, evolution=SMALL))
-    return str(trained(method, range(5)).decide().to_json()) + str([float(p.detach().sum()) for p in method.weights.parameters])
+    found = trained(method, range(5)).decide().to_json()
+    return f"{found} {[float(p.detach().sum()) for p in method.weights.parameters]}"
 
 
 def test_another_process_finds_the_same(run_python: Callable[..., Any]) -> None:

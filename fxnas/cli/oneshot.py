@@ -32,9 +32,9 @@ class MethodName(StrEnum):
     gdas = "gdas"
     path_dropout = "path-dropout"
     proxyless = "proxyless"
-    spos = "spos"
-    singlepath = "singlepath"
+    single_path = "single-path"
     smash = "smash"
+    spos = "spos"
 
 
 class _Offer(NamedTuple):
@@ -49,9 +49,9 @@ OFFERS = {
     MethodName.gdas: _Offer("GdasTrainer", "one drawn, with a gradient for all"),
     MethodName.path_dropout: _Offer("PathDropoutTrainer", "all added up, some paths dropped"),
     MethodName.proxyless: _Offer("ProxylessNasTrainer", "binary gates, two paths at a time"),
-    MethodName.spos: _Offer("SposTrainer", "one drawn uniformly, evolution at the end"),
-    MethodName.singlepath: _Offer("SinglePathNasTrainer", "nested kernels share one, thresholds cut it"),
+    MethodName.single_path: _Offer("SinglePathNasTrainer", "nested kernels share one, thresholds cut it"),
     MethodName.smash: _Offer("SmashTrainer", "random paths, whose weights a hypernetwork generates"),
+    MethodName.spos: _Offer("SposTrainer", "one drawn uniformly, evolution at the end"),
 }
 HELP = "How. " + "; ".join(f"{name}: {offer.help}" for name, offer in OFFERS.items()) + "."
 
