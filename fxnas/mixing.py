@@ -53,7 +53,10 @@ def weighted_sum(outputs: Sequence[Any], weights: Tensor, running: Sequence[int]
     Raises:
         FxnasError: the outputs are no floating-point tensors, and differ.
     """
-    return _mixed(outputs, [weights[i] for i in running], key) if outputs else None
+    if not outputs:
+        return None
+    each = weights.unbind()  # one step for autograd, where indexing is one for each weight
+    return _mixed(outputs, [each[i] for i in running], key)
 
 
 def _mixed(outputs: Sequence[Any], weights: Sequence[Tensor], key: str) -> Any:
