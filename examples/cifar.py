@@ -1,4 +1,7 @@
-"""Small images for the examples: real CIFAR-10 where the file is, else scikit-learn's digits in the same shape."""
+"""What the one-shot examples share: small images, and what is done with what was found.
+
+The images are real CIFAR-10 where the file is, else scikit-learn's digits in the same shape.
+"""
 
 import io
 import itertools
@@ -11,7 +14,10 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import TensorDataset
 
+import fxnas
 from fxnas.digits import load_digits
+from fxnas.evaluators import TensorBatches, fit, measure
+from fxnas.oneshot import OneShotTrainer
 
 FOLDER = Path(os.environ.get("FXNAS_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 
@@ -32,6 +38,17 @@ def load(train: int, valid: int) -> tuple[TensorDataset, TensorDataset]:
         images, labels = F.interpolate(small, size=(32, 32)), torch.cat([digits.labels, more.labels])[: train + valid]
     images = (images - 0.47) / 0.25
     return TensorDataset(images[:train], labels[:train]), TensorDataset(images[train:], labels[train:])
+
+
+def finish(trainer: OneShotTrainer, train: TensorDataset, valid: TensorDataset, file: str) -> None:
+    """Trains the supernet, takes the architecture, trains that a little further, measures it, and exports it."""
+    trainer.train()
+    architecture = trainer.export(file=f"{file}.json")
+    print("found", architecture.to_json())
+    child = fxnas.materialize(trainer.method.graph, architecture)
+    fit(child, TensorBatches(*train.tensors, shuffle=True), epochs=1)
+    print(f"accuracy {measure(child, TensorBatches(*valid.tensors)):.3f}")
+    print(fxnas.exporters.export_onnx(child.eval(), valid.tensors[0][:2], f"{file}.onnx"))
 
 
 def decoded(data: np.ndarray, offsets: np.ndarray) -> Tensor:
