@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -303,3 +304,24 @@ def test_a_model_without_choices_is_refused() -> None:
 def test_a_loss_that_is_not_finite_ends_it() -> None:
     with pytest.raises(FxnasError, match=r"the loss isn't finite at step 1"):
         trainer(loss=lambda output, target: output.sum() * float("nan")).train()
+
+
+def test_what_a_method_reads_besides_is_in_random_order() -> None:
+    class Ends(DartsTrainer.method_type):  # type: ignore[misc, valid-type]
+        read: ClassVar[list[list[list[int]]]] = []
+
+        def end_epoch(self, valid_batches: Any) -> None:
+            self.read.append([target.tolist() for _, target in valid_batches])
+            assert self.read[-1] == [target.tolist() for _, target in valid_batches]
+
+    class EndsTrainer(DartsTrainer):
+        method_type = Ends
+
+    data = TensorDataset(torch.randn(48, 4), torch.arange(48) // 16)  # sorted by class
+    run = trainer(kind=EndsTrainer, dataset_train=data, dataset_valid=data, num_epochs=2)
+    first, second = ([target.tolist() for _, target in run.method.train_batches] for _ in range(2))
+    assert first == second and len(first) == 6 and sorted(itertools.chain(*first)) == data.tensors[1].tolist()
+    assert len(set(first[0])) > 1
+    run.train()
+    assert len(Ends.read) == 2 and Ends.read[0] != Ends.read[1]
+    assert all(sorted(itertools.chain(*read)) == data.tensors[1].tolist() for read in Ends.read)

@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Any, Protocol
 
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from fxnas.errors import FxnasError
@@ -149,3 +150,23 @@ def halves(data: Any, seed: int) -> tuple[Any, Any]:
     order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed)).tolist()  # type: ignore[arg-type]
     middle = len(order) // 2
     return Subset(data, order[:middle]), Subset(data, order[middle:])
+
+
+class Shuffled:
+    """One pass in a random order, the same each time: for whoever reads only the first batches of it.
+
+    Args:
+        batches: what is read.
+        start: where in their stream the pass begins, as a number of batches.
+    """
+
+    def __init__(self, batches: Batches, start: int = 0) -> None:
+        self.batches, self.start = batches, start
+
+    def __iter__(self) -> Iterator[Batch]:
+        return islice(self.batches.stream(self.start), len(self.batches))
+
+
+def elements(target: Any) -> int:
+    """How many elements a batch has: the length of its target; 1 where that isn't a tensor with one."""
+    return len(target) if isinstance(target, Tensor) and target.ndim else 1

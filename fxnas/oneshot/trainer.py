@@ -21,7 +21,7 @@ from fxnas.oneshot import distributed
 from fxnas.oneshot.base import Batch, Loss, OneShotMethod
 from fxnas.oneshot.callbacks import Callback
 from fxnas.oneshot.checkpoint import load_state, save_state
-from fxnas.oneshot.data import Batches, batches_of, halves
+from fxnas.oneshot.data import Batches, Shuffled, batches_of, elements, halves
 from fxnas.oneshot.display import display
 from fxnas.oneshot.update import MakeOptimizer
 from fxnas.trace import trace
@@ -112,7 +112,7 @@ class OneShotTrainer:
             graph.to(device)
         distributed.broadcast([*graph.parameters(), *graph.module.buffers()])
         self.method = self.method_type(graph, loss=loss, optimizer=optimizer, seed=seed, **options)
-        self.method.train_batches, self.method.valid_batches = self.train_batches, self.valid_batches
+        self.method.train_batches, self.method.valid_batches = Shuffled(self.train_batches), self.valid_batches
         self.history: list[dict[str, float]] = []
         self._step = 0
         self._sums: dict[str, Tensor | float] = {}
@@ -158,7 +158,7 @@ class OneShotTrainer:
                 self._save()
         distributed.average([b for b in self.method.graph.module.buffers() if b.is_floating_point()])
         self._reseed(self._step, 1)
-        self.method.end_epoch(self.valid_batches)
+        self.method.end_epoch(Shuffled(self.valid_batches, self._step))
         self.history.append(self._means(per_epoch) | self._measured() | {"seconds": time.monotonic() - began})
         screen.epoch(epoch, self.history[-1])
         self._call("on_epoch_end", epoch)
@@ -210,7 +210,7 @@ class OneShotTrainer:
         with self.method.evaluating():
             for inputs, target in self.valid_batches:
                 output, target = self.method.forward(inputs), self.method.moved(target)
-                size = _elements(target)
+                size = elements(target)
                 for name, value in {"loss": self.method.loss(output, target), **self._named(output, target)}.items():
                     totals[name] = totals.get(name, 0.0) + float(value) * size
                 count += size
@@ -313,10 +313,6 @@ def _reseed_others(seed: int) -> None:
 
     random.seed(seed)
     np.random.seed(seed)
-
-
-def _elements(target: Any) -> int:
-    return len(target) if isinstance(target, Tensor) and target.ndim else 1
 
 
 def _difference(stored: Mapping[str, Any], own: Mapping[str, Any]) -> str:
