@@ -150,3 +150,20 @@ def test_08_without_ray_the_extra_is_named(run_python: Callable[..., Any]) -> No
     done = run_python("-c", script, check=False)
     assert done.returncode == 1
     assert done.stderr == 'the search can\'t run: trials on Ray need the package ray: pip install "fxnas[ray]"\n'
+
+
+@pytest.mark.parametrize("number", [10, 11, 12, 13, 14, 15, 16, 17, 18])
+def test_one_shot_searches(example: Run, number: int) -> None:
+    output = example(number)
+    found = ast.literal_eval(re.search(r"^found (.*)$", output, re.MULTILINE)[1])
+    (path,) = EXAMPLES.glob(f"{number:02}_*.py")
+    name = path.stem.partition("_")[2]
+    assert found
+    assert f"exported {name}.onnx" in output
+    assert 0 <= float(re.search(r"^accuracy ([\d.]+)$", output, re.MULTILINE)[1]) <= 1
+
+
+def test_cifar_without_the_data(tmp_path: Path, run_python: Callable[..., Any]) -> None:
+    script = f"import sys; sys.path.insert(0, {str(EXAMPLES)!r}); import cifar; a, b = cifar.load(100, 50); "
+    shapes = run_python("-c", script + "print(*a.tensors[0].shape, *b.tensors[0].shape)", FXNAS_DATA=str(tmp_path))
+    assert shapes.stdout.split() == ["100", "3", "32", "32", "50", "3", "32", "32"]
