@@ -214,6 +214,14 @@ class TestSearch:
         ]
         assert not {t["pid"] for t in done.json["trials"]} & {t["pid"] for t in alone if t["source"] is None}
 
+    def test_objectives_are_metrics(self, cli: Cli, tmp_path: Path) -> None:
+        (tmp_path / "both.py").write_text("def both(a): return {'score': sum(map(sum, a.values())), 'ms': len(a)}\n")
+        cli("space", "net.py:Net", "-o", "space.json")
+        of = ("--objective", "score", "--objective=-ms", "-s", "nsga2", "-n", "8", "--json")
+        found = cli("search", "space.json", "-e", "both.py:both", *of).json
+        for trial in found["trials"]:
+            assert trial["objectives"] == [trial["metrics"]["score"], -trial["metrics"]["ms"]]
+
     def test_a_space_without_a_model(self, cli: Cli) -> None:
         cli("space", "net.py:Net", "-o", "space.json")
         assert cli("search", "space.json", "-e", "net.py:score", "-n", "8", "--json").json["best"]["score"] == 3.0

@@ -69,6 +69,14 @@ def search(
             min=1, help=f"Members of a tournament ({users_of('sample_size')}); 5 by default.", show_default=False
         ),
     ] = None,
+    objective: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A metric of the evaluator that nsga2 is told, once for each: --objective score "
+            "--objective=-latency_ms; a leading - says that lower is better.",
+            show_default=False,
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same search.")] = 0,
     study: Annotated[
         Path | None, typer.Option("--study", "-d", help="Record trials here, and go on from it.", show_default=False)
@@ -128,6 +136,7 @@ def search(
         study=study,
         in_flight=in_flight,
         timeout=what.timeout,
+        objectives=objective or (),
         progress=False if json else None,
     )
     best = result.top(1)
