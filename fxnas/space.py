@@ -51,7 +51,11 @@ class SearchSpace(Mapping[str, Choice]):
 
     @property
     def size(self) -> int:
-        """The exact number of canonical architectures."""
+        """The exact number of canonical architectures.
+
+        Raises:
+            SearchSpaceError: the conditions are too entangled to be counted, which those of real graphs never were.
+        """
         return self._diagram.count
 
     @cached_property

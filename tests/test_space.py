@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from fxnas.architecture import Architecture
 from fxnas.choice import Choice
 from fxnas.conditions import ALWAYS, NEVER, Condition, all_of, any_of, chosen, negate, present
+from fxnas.counting import diagram, tautology
 from fxnas.errors import ArchitectureError, SearchSpaceError
 from fxnas.space import SearchSpace
 
@@ -429,6 +430,25 @@ class TestFile:
         entry = {"_type": "layer_choice", "_value": ["a", "b"]}
         with pytest.raises(SearchSpaceError, match=f"choice 'x': .*{message}"):
             SearchSpace.from_json({"op": entry, "x": {**entry, "_active_if": value}})
+
+    def test_what_would_take_for_ever_to_count_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A file may hold any condition, and to count what one allows is as hard as to solve it."""
+        rng = random.Random(1)
+        choices = [layer(f"c{i}", 2) for i in range(40)]
+        literals = [chosen(choice.key, side, 2, 1) for choice in choices for side in (0, 1)]
+        puzzle = all_of(any_of(rng.sample(literals, 3)) for _ in range(160))
+        space = SearchSpace([*choices, layer("last", 2, puzzle)])
+        monkeypatch.setattr(diagram, "MOST_PARTS", 20_000)
+        found = SearchSpace.from_json(space.to_json())
+        assert found.check(found.default) == found.default
+        with pytest.raises(SearchSpaceError, match="the conditions of 'last' depend on other choices in too many ways"):
+            _ = found.size
+        monkeypatch.setattr(tautology, "MOST_STATES", 50)
+        inactive = all_of(any_of(rng.sample(literals, 2)) for _ in range(100))
+        gate = chosen("gate", 1, 2, 1)
+        hidden = [layer(f"c{i}", 2, gate) for i in range(40)]
+        with pytest.raises(SearchSpaceError, match="depends on 42 choices in too many ways to be decided"):
+            _ = SearchSpace([layer("gate", 2), *hidden, layer("last", 2, negate(inactive))]).default
 
     def test_a_layer_choice_that_takes_several_keeps_its_number(self) -> None:
         space = SearchSpace([Choice("op", "layer_choice", ("a", "b", "c"), 2)])

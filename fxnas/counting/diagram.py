@@ -14,15 +14,23 @@ from fxnas.conditions import ALWAYS, NEVER, Atom, Condition
 from fxnas.counting.numbering import Branch, Leaf, Node, Product
 from fxnas.counting.pieces import Piece, merged
 from fxnas.counting.tautology import always_true
+from fxnas.errors import SearchSpaceError, shown
 
 Pending = tuple[str, Condition]
 State = tuple[tuple[Piece, ...], tuple[Pending, ...]]
 Mentioned = dict[str, set[int | None]]  # candidates that pending conditions speak of; None: "something is chosen"
 Work = Generator[State, Node, Node]
 
+MOST_PARTS = 2_000_000  # parts of conditions that are looked at, about 20 seconds; ordinary spaces need thousands
+
 
 def compile_diagram(choices: Mapping[str, Choice]) -> Node:
-    """The diagram of all canonical architectures of `choices`."""
+    """The diagram of all canonical architectures of `choices`.
+
+    Raises:
+        SearchSpaceError: the conditions are too entangled. To count what a condition allows is as hard as to solve it,
+            and a file may hold any.
+    """
     return _Compiler(choices).run(((), tuple((key, choice.active) for key, choice in choices.items())))
 
 
@@ -30,6 +38,7 @@ class _Compiler:
     def __init__(self, choices: Mapping[str, Choice]) -> None:
         self._sizes = {key: (len(choice.candidates), choice.n_chosen) for key, choice in choices.items()}
         self._order = {key: number for number, key in enumerate(choices)}
+        self._left = MOST_PARTS
 
     def run(self, state: State) -> Node:
         """Compiles a state, each one once. A stack of its own replaces recursion, which Python limits."""
@@ -54,6 +63,10 @@ class _Compiler:
         """Compiles one state; yields the states it needs compiled and is sent their nodes."""
         pieces, pending = self._settle(*state)
         conditions = _parts(condition for _, condition in pending)
+        self._left -= len(conditions)
+        if self._left < 0:
+            keys = ", ".join(shown(key) for key, _ in pending[:3])
+            raise SearchSpaceError(f"the conditions of {keys} depend on other choices in too many ways to be counted")
         mentioned = _mentioned(conditions)
         free, bound = _separate(pieces, mentioned)
         groups = self._groups(bound, pending, conditions)

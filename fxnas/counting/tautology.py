@@ -6,6 +6,9 @@ from collections.abc import Mapping
 
 from fxnas.conditions import ALWAYS, NEVER, Condition
 from fxnas.counting.pieces import Piece
+from fxnas.errors import SearchSpaceError
+
+MOST_STATES = 200_000  # of a condition under some decisions; ordinary ones need tens
 
 Sizes = Mapping[str, tuple[int, int | None]]
 
@@ -16,6 +19,9 @@ def always_true(condition: Condition, sizes: Sizes) -> bool:
     Args:
         condition: the condition.
         sizes: number of candidates and `n_chosen` of every key in it, in a fixed order.
+
+    Raises:
+        SearchSpaceError: the condition is too entangled to tell.
     """
     return _Trial(sizes).always(condition, None)
 
@@ -34,6 +40,10 @@ class _Trial:
             piece = Piece.whole(key, *self._sizes[key])
         known = self._known.get((condition, piece))
         if known is None:
+            if len(self._known) >= MOST_STATES:
+                raise SearchSpaceError(
+                    f"a condition depends on {len(self._sizes)} choices in too many ways to be decided"
+                )
             known = self._known[condition, piece] = all(self._after(condition, piece, taken) for taken in (True, False))
         return known
 
