@@ -6,13 +6,15 @@ import json
 import os
 import subprocess
 import sys
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trial_bodies as bodies
+from pebble import ProcessPool
+from pebble.pool.base_pool import PoolStatus
 from search_help import SPACE, ends, evolution, search
 from spaces import flat_space
 
@@ -233,3 +235,22 @@ def test_a_passing_fault_is_tried_again(tmp_path: Path, monkeypatch: pytest.Monk
     attempts.clear()
     trial = search_many(flaky, retries=1).trials[1]
     assert (trial.state, trial.attempts) == ("failed", 2)
+
+
+def test_a_call_that_a_broken_pool_forgets_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given while the pool notices that its idle worker was killed: the pool neither runs it nor fails it."""
+    monkeypatch.setattr(loop, "BACKOFF_SECONDS", 0.05)
+    forgotten: list[Any] = []
+    schedule = ProcessPool.schedule
+
+    def schedule_late(pool: ProcessPool, function: Any, **options: Any) -> Any:
+        if forgotten or options["args"][1].number != 2:
+            return schedule(pool, function, **options)
+        forgotten.append(Future())
+        pool._context.status = PoolStatus.ERROR
+        return forgotten[0]
+
+    monkeypatch.setattr(ProcessPool, "schedule", schedule_late)
+    result = search_many(bodies.score, workers=1)
+    assert forgotten
+    assert [(trial.state, trial.attempts) for trial in result.trials] == [("done", 1 + (i == 2)) for i in range(5)]
