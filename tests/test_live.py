@@ -83,7 +83,11 @@ def test_a_killed_search_leaves_them(tmp_path: Path, workers: int) -> None:
         "import test_workers as t, trial_bodies as b\n"
         f"if __name__ == '__main__': t.search_many(b.reports_and_stays, workers={workers}, study='s')\n"
     )
-    driver = subprocess.Popen([sys.executable, "-c", paths + script], cwd=tmp_path, stderr=subprocess.DEVNULL)
+    (tmp_path / "tmp").mkdir()
+    environment = {**os.environ, "TMPDIR": str(tmp_path / "tmp")}
+    driver = subprocess.Popen(
+        [sys.executable, "-c", paths + script], cwd=tmp_path, stderr=subprocess.DEVNULL, env=environment
+    )
     try:
         for _ in range(600):
             with Study(tmp_path / "s") as study:
@@ -97,6 +101,11 @@ def test_a_killed_search_leaves_them(tmp_path: Path, workers: int) -> None:
     with Study(tmp_path / "s", readonly=True) as study:
         assert study.rows()[2]["state"] == "running"
         assert study.rows()[2]["reports"] == [{"epoch": 1, "score": 1.0}]
+    for _ in range(100):  # what a killed search leaves behind, its workers take away
+        if not list((tmp_path / "tmp").glob("fxnas-*")):
+            break
+        time.sleep(0.05)
+    assert not list((tmp_path / "tmp").glob("fxnas-*"))
     (tmp_path / "stayed").touch()
     before = os.getcwd()
     os.chdir(tmp_path)

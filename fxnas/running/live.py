@@ -8,6 +8,7 @@ come with the outcome.
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 import time
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ from fxnas.progress import Progress
 from fxnas.results import Trial
 from fxnas.study import Study
 
+_PREFIX = "fxnas-reports-"
 LIVE_SECONDS = 0.5  # how often new reports are looked for and recorded; a trial may report more often
 
 
@@ -35,7 +37,7 @@ class Live:
     def __init__(self, study: Study, progress: Progress) -> None:
         self._study = study
         self._progress = progress
-        self._folder = tempfile.TemporaryDirectory(prefix="fxnas-reports-", ignore_cleanup_errors=True)
+        self._folder: tempfile.TemporaryDirectory[str] | None = None  # made for the first worker
         self._lines: dict[int, Lines] = {}
         self._heard: dict[int, list[dict[str, float]]] = {}
         self._new: set[int] = set()
@@ -47,10 +49,13 @@ class Live:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._folder.cleanup()
+        if self._folder is not None:
+            self._folder.cleanup()
 
     def file(self, trial: Trial) -> str:
         """The file for a worker to append the reports of this attempt to."""
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True)
         path = Path(self._folder.name, f"{trial.number}-{trial.attempts}")
         path.touch()
         self._lines[trial.number] = Lines(path)
@@ -111,3 +116,9 @@ class Told:
         """Appends a report."""
         with suppress(OSError):  # another machine, or a search that has ended
             append_line(self._path, json.dumps(values).encode(), create=False)
+
+    def clear(self) -> None:
+        """Removes the files of the search, which was killed and can't."""
+        folder = Path(self._path).parent
+        if folder.name.startswith(_PREFIX):
+            shutil.rmtree(folder, ignore_errors=True)

@@ -18,6 +18,7 @@ from fxnas.running.source import Made
 from fxnas.running.task import Outcome, Task, broken_device, run
 
 _renew = False
+_told: Told | None = None
 
 
 def start(group: Any, source: Made) -> None:
@@ -40,10 +41,11 @@ def start(group: Any, source: Made) -> None:
 
 def evaluate(source: Made, task: Task) -> Outcome:
     """Runs a trial in a worker process."""
-    global _renew
+    global _renew, _told
     if _renew:
         os._exit(RENEWED)
-    outcome = run(source, task, None if task.live is None else Told(task.live))
+    _told = None if task.live is None else Told(task.live)
+    outcome = run(source, task, _told)
     sys.stdout.flush()
     _renew = broken_device(outcome)
     return outcome
@@ -69,6 +71,8 @@ def _die_with_parent() -> None:
     if parent is None:
         return
     multiprocessing.connection.wait([parent.sentinel])
+    if _told is not None:
+        _told.clear()
     if hasattr(os, "killpg"):
         os.killpg(0, signal.SIGKILL)
     os.abort()
