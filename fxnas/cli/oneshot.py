@@ -28,6 +28,7 @@ class MethodName(StrEnum):
 
     darts = "darts"
     darts2 = "darts2"
+    enas = "enas"
     fbnet = "fbnet"
     gdas = "gdas"
     path_dropout = "path-dropout"
@@ -45,6 +46,7 @@ class _Offer(NamedTuple):
 OFFERS = {
     MethodName.darts: _Offer("DartsTrainer", "all candidates mixed by a softmax"),
     MethodName.darts2: _Offer("UnrolledDartsTrainer", "the same, looking one step ahead"),
+    MethodName.enas: _Offer("EnasTrainer", "an LSTM that draws, taught by validation accuracy"),
     MethodName.fbnet: _Offer("FBNetTrainer", "all mixed by random soft masks"),
     MethodName.gdas: _Offer("GdasTrainer", "one drawn, with a gradient for all"),
     MethodName.path_dropout: _Offer("PathDropoutTrainer", "all added up, some paths dropped"),

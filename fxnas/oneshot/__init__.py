@@ -3,6 +3,7 @@
 from fxnas.oneshot.base import OneShotMethod
 from fxnas.oneshot.callbacks import ArchitectureCheckpoint, Callback, LRSchedulerCallback, ModelCheckpoint, TensorBoard
 from fxnas.oneshot.darts import Darts, DartsTrainer, UnrolledDarts, UnrolledDartsTrainer
+from fxnas.oneshot.enas import Enas, EnasTrainer
 from fxnas.oneshot.evolution import Evolution, Limit
 from fxnas.oneshot.fbnet import FBNet, FBNetTrainer
 from fxnas.oneshot.gdas import Gdas, GdasTrainer
@@ -20,6 +21,8 @@ __all__ = [
     "Callback",
     "Darts",
     "DartsTrainer",
+    "Enas",
+    "EnasTrainer",
     "Evolution",
     "FBNet",
     "FBNetTrainer",
