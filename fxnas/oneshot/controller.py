@@ -27,7 +27,7 @@ class Sample(NamedTuple):
     Attributes:
         decisions: of the choices that take part, in the order of the space.
         log_probability: of all decisions together; a scalar, differentiable.
-        entropy: sum over the choices that take part, in nats; a scalar, differentiable.
+        entropy: sum over the choices that take part, in nats; a scalar without gradients, as part of a reward.
         skip_penalty: see `Controller`; a scalar, differentiable.
     """
 
@@ -58,6 +58,10 @@ class Controller(nn.Module):
         size: of embeddings and of the LSTM.
         tanh_constant: c, the largest logit.
         skip_target: how probable it should be that an input is taken, between 0 and 1.
+
+    Attributes:
+        embeddings: of all candidates, shape [candidates of all choices, size].
+        rows: key → where its candidates stand in `embeddings`.
     """
 
     def __init__(
@@ -71,7 +75,7 @@ class Controller(nn.Module):
     ) -> None:
         super().__init__()
         self.space, self.tanh_constant, self.skip_target = space, tanh_constant, skip_target
-        self._rows = _rows(space)
+        self.rows = _rows(space)
         self.start = nn.Parameter(torch.empty(1, size))
         self.embeddings = nn.Parameter(torch.empty(sum(len(choice.candidates) for choice in space.values()), size))
         self.cell = _empty(nn.LSTMCell, size, size)
@@ -105,20 +109,16 @@ class Controller(nn.Module):
         canonical = self.space.canonical(decisions)
         return self._walk(lambda choice, logits: canonical[choice.key]).log_probability
 
-    def embedded(self, choice: Choice) -> Tensor:
-        """The embeddings of the candidates; shape [candidates, size]."""
-        return self.embeddings[self._rows[choice.key]]
-
-    def logits(self, choice: Choice, output: Tensor) -> Tensor:
-        """The logits of the candidates, for `fxnas.oneshot.distribution`; shape [candidates].
+    def logits(self, n_chosen: int | None, output: Tensor, keys: Tensor) -> Tensor:
+        """The logits of candidates, for `fxnas.oneshot.distribution`; shape [candidates].
 
         Args:
-            choice: what is decided.
-            output: of the LSTM, shape [1, size].
+            n_chosen: how many are chosen; None: any number.
+            output: h, shape [1, size].
+            keys: U·e of each candidate, shape [candidates, size].
         """
-        scores = self.score(torch.tanh(self.of_output(output) + self.of_embedding(self.embedded(choice)))).squeeze(1)
-        bounded = self.tanh_constant * torch.tanh(scores)
-        return 2 * bounded if choice.n_chosen is None else bounded
+        scores = self.score(torch.tanh(self.of_output(output) + keys)).squeeze(1)
+        return self.tanh_constant * (2 if n_chosen is None else 1) * torch.tanh(scores)
 
     def _walk(self, choose: Choose) -> Sample:
         walk = _Walk(self, choose)
@@ -132,6 +132,7 @@ class _Walk:
 
     def __init__(self, controller: Controller, choose: Choose) -> None:
         self.controller, self.choose = controller, choose
+        self.keys = controller.of_embedding(controller.embeddings)
         self.read: Tensor = controller.start
         self.state: tuple[Tensor, Tensor] | None = None
         self.log_probabilities: list[Tensor] = []
@@ -141,16 +142,17 @@ class _Walk:
     def __call__(self, choice: Choice) -> Decision:
         output, memory = self.controller.cell(self.read, self.state)
         self.state = (output, memory)
-        logits = self.controller.logits(choice, output)
+        rows = self.controller.rows[choice.key]
+        logits = self.controller.logits(choice.n_chosen, output, self.keys[rows.start : rows.stop])
         decision = self.choose(choice, logits)
         self._count(choice, logits, decision)
-        chosen = self.controller.embedded(choice)[list(decision)]
+        chosen = self.controller.embeddings[[rows[i] for i in decision]]
         self.read = chosen.sum(0, keepdim=True) / max(len(decision), 1)
         return decision
 
     def _count(self, choice: Choice, logits: Tensor, decision: Decision) -> None:
         self.log_probabilities.append(distribution.log_probability(logits, choice.n_chosen, decision))
-        self.entropies.append(distribution.entropy(logits, choice.n_chosen))
+        self.entropies.append(distribution.entropy(logits.detach(), choice.n_chosen))
         if choice.kind == "input_choice" and choice.n_chosen is None:
             self.skips.append(_divergence(logits, self.controller.skip_target))
 
@@ -160,11 +162,11 @@ def _empty(kind: type[_Layer], inputs: int, outputs: int) -> _Layer:
     return skip_init(kind, inputs, outputs, bias=False)  # type: ignore[no-untyped-call, no-any-return]
 
 
-def _rows(space: SearchSpace) -> dict[str, slice]:
+def _rows(space: SearchSpace) -> dict[str, range]:
     """Which of all candidates are those of a choice."""
     rows, end = {}, 0
     for key, choice in space.items():
-        rows[key] = slice(end, end + len(choice.candidates))
+        rows[key] = range(end, end + len(choice.candidates))
         end += len(choice.candidates)
     return rows
 

@@ -182,7 +182,7 @@ class Enas(OneShotMethod):
 
     def _loss(self, sample: Sample, reward: float) -> Tensor:
         """What one architecture adds to the loss of the controller; moves the baseline."""
-        total = reward + ENTROPY_WEIGHT * float(sample.entropy.detach())
+        total = reward + ENTROPY_WEIGHT * float(sample.entropy)
         before = total if self.baseline is None else self.baseline
         self.baseline = BASELINE_DECAY * before + (1 - BASELINE_DECAY) * total
         return SKIP_WEIGHT * sample.skip_penalty - sample.log_probability * (total - before)
