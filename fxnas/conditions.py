@@ -8,7 +8,7 @@ them as dictionary keys costs nothing, however large the shared expression behin
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from typing import ClassVar, Literal
 from weakref import WeakValueDictionary
 
@@ -225,6 +225,37 @@ def from_parts(parts: Iterable[Part]) -> list[Condition]:
     for kind, identity, terms in parts:
         made.append(Condition._make(kind, Atom(*identity) if identity else None, tuple(made[i] for i in terms)))
     return made
+
+
+class Evaluation:
+    """The truth values of several conditions, asked for again and again: what they share is found once.
+
+    Args:
+        conditions: what is evaluated.
+
+    Attributes:
+        keys: what the conditions depend on.
+    """
+
+    def __init__(self, conditions: Sequence[Condition]) -> None:
+        self._parts, self._found = parts_of(conditions)
+        self.keys = frozenset(atom[0] for _, atom, _ in self._parts if atom is not None)
+
+    def __call__(self, decisions: Decisions) -> tuple[bool, ...]:
+        """The value of each condition under `decisions`, which must have every key of `keys`."""
+        values: list[bool] = []
+        for kind, atom, terms in self._parts:
+            if atom is not None:
+                decision = decisions[atom[0]]
+                value = bool(decision) if atom[1] is None else atom[1] in decision
+            elif kind == "all":
+                value = all([values[i] for i in terms])
+            elif kind == "any":
+                value = any([values[i] for i in terms])
+            else:
+                value = not values[terms[0]] if kind == "not" else kind == "true"
+            values.append(value)
+        return tuple([values[i] for i in self._found])
 
 
 def _last(parts: Iterable[Part]) -> Condition:

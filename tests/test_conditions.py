@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fxnas.conditions import ALWAYS, NEVER, Atom, Condition, all_of, any_of, chosen, negate, present
+from fxnas.conditions import ALWAYS, NEVER, Atom, Condition, Evaluation, all_of, any_of, chosen, negate, present
 
 # key → (number of candidates, n_chosen)
 SIZES: dict[str, tuple[int, int | None]] = {"one": (3, 1), "two": (3, 2), "any": (2, None), "only": (1, 1)}
@@ -63,6 +63,15 @@ def test_operators_mean_what_they_say(terms: list[Condition]) -> None:
     for term, row in zip(terms, tables, strict=True):
         assert table(negate(term)) == [not value for value in row]
         assert negate(negate(term)) is term
+
+
+@given(st.lists(conditions, max_size=4))
+@settings(max_examples=100, deadline=None)
+def test_an_evaluation_is_the_value_of_each(terms: list[Condition]) -> None:
+    evaluation = Evaluation(terms)
+    assert evaluation.keys == {key for term in terms for key in term.keys}
+    for decisions in EVERYTHING:
+        assert evaluation(decisions) == tuple(term.holds(decisions) for term in terms)
 
 
 @given(conditions, st.sampled_from(list(SIZES)), st.data())

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.fx import Graph, GraphModule, Node
 from torch.fx.graph import PythonCode
 
-from fxnas.conditions import ALWAYS, TRAINING_KEY, Condition
+from fxnas.conditions import ALWAYS, TRAINING_KEY, Condition, Evaluation
 from fxnas.ir.codegen import Source
 from fxnas.ir.liveness import is_decided, needs
 
@@ -68,7 +68,8 @@ class Supernet(GraphModule):
         state = self.__dict__
         self.__dict__["conditions"] = conditions = needs(graph)
         found = (conditions[node] for node in graph.nodes)
-        state["_regions"] = regions = tuple(dict.fromkeys(c for c in found if c is not ALWAYS))
+        regions = tuple(dict.fromkeys(c for c in found if c is not ALWAYS))
+        state["_evaluation"] = Evaluation(regions)
         defaults = {**_defaults(graph), **_defaults_of_guards(regions)}
         state["_keys"] = keys = tuple(defaults)
         source = Source(graph, self, conditions, keys, regions)
@@ -88,16 +89,17 @@ class Supernet(GraphModule):
         state = self.__dict__
         state["_decisions"] = {key: tuple(decisions[key]) for key in state["_keys"]}
         state["_picks"] = tuple(state["_decisions"].values())
-        state["_live"] = (self._evaluated(()), self._evaluated((0,)))
+        evaluation = state["_evaluation"]
+        decisions = {**state["_decisions"], TRAINING_KEY: ()}
+        running = evaluation(decisions)
+        if TRAINING_KEY in evaluation.keys:
+            state["_live"] = (running, evaluation({**decisions, TRAINING_KEY: (0,)}))
+        else:
+            state["_live"] = (running, running)
 
     def forget(self) -> None:
         """The next compilation starts from the defaults: for a rewrite that gives the keys another meaning."""
         self.__dict__["_decisions"] = {}
-
-    def _evaluated(self, training: tuple[int, ...]) -> tuple[bool, ...]:
-        memo: dict[Condition, bool] = {}
-        decisions = {**self.__dict__["_decisions"], TRAINING_KEY: training}
-        return tuple(condition.holds(decisions, memo) for condition in self.__dict__["_regions"])
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Supernet:
         shell = nn.Module()
