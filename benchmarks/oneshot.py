@@ -23,8 +23,7 @@ from torch.utils._pytree import tree_leaves
 import fxnas
 from benchmarks.interleaved import compare
 from fxnas import zoo
-from fxnas.oneshot import Darts
-from fxnas.oneshot.base import OneShotMethod
+from fxnas.oneshot import Darts, Gdas
 from fxnas.oneshot.update import Update
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -300,3 +299,95 @@ def check_alike(method: Darts, hand: DartsByHand, batch: Batch, valid_batch: Bat
     torch.testing.assert_close(method.mixed_loss(batch), hand.loss(*batch), rtol=1e-4, atol=1e-5)
     for key, alpha in method.alphas.items():
         torch.testing.assert_close(alpha, hand.alphas[key], rtol=1e-3, atol=1e-4)
+
+
+def sampled_steps(name: str, model: nn.Module, size: int, count: int, turns: int, architectures: int = 3) -> None:
+    """The training step of a sampled architecture beside that of its network, for some architectures."""
+    batch = batch_of(size, count)
+    graph, other = pair(model, batch[0])
+    rng = random.Random(0)
+    for i in range(architectures):
+        architecture = graph.space.sample(rng)
+        update = Update(graph.parameters(), sgd)
+        hand, theirs = plain_step(by_hand(copy.deepcopy(other), architecture), batch)
+
+        def ours(architecture: fxnas.Architecture = architecture, update: Update = update) -> None:
+            update(nn.functional.cross_entropy(graph.select(architecture)(batch[0]), batch[1]))
+
+        if not i:
+            assert torch.equal(graph.select(architecture)(batch[0]), hand(batch[0]))
+        what = f"{name}, {count} images of {size}×{size}: sampled path {i}"
+        report(what, ours, theirs, "goal ≤ 1.03", turns, memory=not i)
+
+
+def gdas_steps(name: str, model: nn.Module, size: int, count: int, turns: int, draws: int = 3) -> None:
+    """A step of GDAS, of weights and α, beside the same by hand; the draws of a measurement repeat."""
+    batch = batch_of(size, count)
+    graph, other = pair(model, batch[0])
+    for i in range(draws):
+        method = Gdas(graph, seed=i, architecture_optimizer=lambda p: torch.optim.Adam(p, 0.0))
+        state = method.generator.get_state()
+
+        def ours(method: Gdas = method, state: Tensor = state) -> None:
+            method.generator.set_state(state)
+            method.step(batch, batch)
+
+        hand = GdasByHand(copy.deepcopy(other), method, state)
+        what = f"{name}, {count} images of {size}×{size}: GDAS, draw {i}"
+        report(what, ours, lambda: hand.step(batch), "goal ≤ 1.03", turns, memory=not i)  # noqa: B023
+
+
+class GdasByHand:
+    """The step of GDAS on the two networks that a state of the generator draws."""
+
+    def __init__(self, model: nn.Module, method: Gdas, state: Tensor) -> None:
+        self.space, self.generator, self.state = method.space, torch.Generator(), state
+        self.alphas = {key: nn.Parameter(alpha.detach().clone()) for key, alpha in method.alphas.items()}
+        self.generator.set_state(state)
+        self.first, self.second = (by_hand(model, self.space.canonical(self._draw()[0])) for _ in range(2))
+        self.parameters = list(self.second.parameters())
+        self.optimizer = sgd(list(self.first.parameters()))
+        self.architecture = torch.optim.Adam(self.alphas.values(), 0.0)
+
+    def step(self, batch: Batch) -> None:
+        self.generator.set_state(self.state)
+        self._draw()
+        self.optimizer.zero_grad()
+        nn.functional.cross_entropy(self.first(batch[0]), batch[1]).backward()
+        nn.utils.clip_grad_norm_(self.first.parameters(), 5.0)
+        self.optimizer.step()
+        for parameter in self.parameters:
+            parameter.requires_grad_(False)
+        _, weights = self._draw()
+        self.architecture.zero_grad()
+        nn.functional.cross_entropy(self.second(batch[0], weights), batch[1]).backward()
+        self.architecture.step()
+        for parameter in self.parameters:
+            parameter.requires_grad_(True)
+
+    def _draw(self) -> tuple[dict[str, tuple[int, ...]], dict[str, Tensor]]:
+        decisions, weights = {}, {}
+        for key, alpha in self.alphas.items():
+            noise = -torch.empty(len(alpha), dtype=torch.double).exponential_(generator=self.generator).log()
+            soft = torch.softmax((alpha + noise.to(alpha)) / 10.0, 0)
+            chosen = int(soft.argmax())
+            hard = torch.zeros_like(soft).index_fill_(0, torch.tensor([chosen], device=soft.device), 1.0)
+            decisions[key], weights[key] = (chosen,), hard - soft.detach() + soft
+        return decisions, weights
+
+
+def sgd(parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
+    """With no rate: the same weights in every turn."""
+    return torch.optim.SGD(parameters, 0.0, momentum=0.9, weight_decay=3e-4)
+
+
+def plain_step(network: nn.Module, batch: Batch) -> tuple[nn.Module, Step]:
+    """The training step of an ordinary network."""
+    optimizer = sgd(list(network.parameters()))
+
+    def step() -> None:
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(network(batch[0]), batch[1]).backward()
+        optimizer.step()
+
+    return network, step
