@@ -16,6 +16,7 @@ from fxnas.graph import ChoiceGraph
 from fxnas.nn import InputChoice, LayerChoice
 from fxnas.oneshot import LogAdded, SinglePathNas, SinglePathNasTrainer
 from fxnas.oneshot.base import Batch
+from fxnas.oneshot.checkpoint import load_state, save_state
 from fxnas.oneshot.single_path import indicator
 from fxnas.passes import materialize
 from fxnas.shells import inner
@@ -162,7 +163,7 @@ def test_what_is_inherited_computes_the_same() -> None:
     torch.testing.assert_close(made.forward(x), child(x), rtol=1e-4, atol=1e-5)
 
 
-def test_a_state_goes_on_to_the_same_result() -> None:
+def test_a_state_goes_on_to_the_same_result(tmp_path: Path) -> None:
     data = list(batches(0, 6))
 
     def trained(made: SinglePathNas, part: slice, epoch: int) -> SinglePathNas:
@@ -174,7 +175,8 @@ def test_a_state_goes_on_to_the_same_result() -> None:
     whole = trained(trained(method(warmup=1), slice(0, 2), 0), slice(2, 6), 0)
     half = trained(method(warmup=1), slice(0, 2), 0)
     resumed = method(warmup=1)
-    resumed.load_state_dict(half.state_dict())
+    save_state(tmp_path / "state.safetensors", half.state_dict())
+    resumed.load_state_dict(load_state(tmp_path / "state.safetensors"))
     assert resumed.warming
     trained(resumed, slice(2, 6), 0)
     for a, b in zip(whole.weights.parameters, resumed.weights.parameters, strict=True):

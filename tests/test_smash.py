@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from fxnas.graph import ChoiceGraph
 from fxnas.nn import InputChoice, LayerChoice
 from fxnas.oneshot import Smash, SmashTrainer
 from fxnas.oneshot.base import Batch
+from fxnas.oneshot.checkpoint import load_state, save_state
 from fxnas.oneshot.generated import substituted
 from fxnas.passes import materialize
 from fxnas.trace import trace
@@ -219,6 +221,17 @@ def test_asking_changes_nothing() -> None:
     assert all(torch.equal(buffers[name], b) for name, b in made.graph.module.named_buffers())
 
 
+def test_a_metric_that_fails_leaves_the_graph_as_it_was() -> None:
+    made = deep()
+    made.step(batch(0), batch(0))
+    before, made.metric = made.graph.architecture, lambda output, target: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        made.decide()
+    assert made.graph.architecture == before and made.graph.module.training
+    assert made.graph.module.norm.running_mean is not None
+    assert isinstance(made.graph.module.tied.weight, nn.Parameter)
+
+
 def test_scores_take_the_statistics_of_the_batch() -> None:
     made = deep()
     made.step(batch(0), batch(1))
@@ -251,14 +264,15 @@ def test_what_it_refuses() -> None:
         deep().decide()
 
 
-def test_a_state_goes_on_to_the_same_result() -> None:
+def test_a_state_goes_on_to_the_same_result(tmp_path: Path) -> None:
     def trained(made: Smash, steps: range) -> Smash:
         for i in steps:
             made.step(batch(i), batch(100 + i))
         return made
 
     whole, half, resumed = trained(deep(), range(8)), trained(deep(), range(3)), deep(seed=0)
-    resumed.load_state_dict(half.state_dict())
+    save_state(tmp_path / "state.safetensors", half.state_dict())
+    resumed.load_state_dict(load_state(tmp_path / "state.safetensors"))
     trained(resumed, range(3, 8))
     for a, b in zip(whole.weights.parameters, resumed.weights.parameters, strict=True):
         assert torch.equal(a, b)

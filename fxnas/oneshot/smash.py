@@ -132,20 +132,12 @@ class Smash(OneShotMethod):
         batches = list(self._seen if self.validation is None else self.validation)
         if not batches:
             raise FxnasError("Smash compares architectures on validation batches: train first, or set `validation`")
-        generator = torch.Generator().manual_seed(self.seed)
-        scores: dict[Architecture, float] = {}
         before = self.graph.architecture
-        with self.evaluating(), _batch_statistics(self.graph.module):
-            for architecture in self._candidates(generator):
-                self._score(architecture, batches, scores)
-            best = max(scores, key=scores.__getitem__)
-            for _ in range(self.perturbations):
-                neighbors = self.space.neighbors(best)
-                if neighbors:
-                    other = neighbors[int(torch.randint(len(neighbors), (), generator=generator))]
-                    best = max(best, other, key=lambda each: self._score(each, batches, scores))
-        self.graph.select(before)
-        return best
+        try:
+            with self.evaluating(), _batch_statistics(self.graph.module):
+                return self._search(batches, torch.Generator().manual_seed(self.seed))
+        finally:
+            self.graph.select(before)
 
     @torch.no_grad()
     def inherit(self, architecture: Mapping[str, Sequence[int]]) -> None:
@@ -162,6 +154,18 @@ class Smash(OneShotMethod):
         self.hypernet.load_state_dict(state["hypernet"])
         self._seen.clear()
         self._seen.extend(state["seen"])
+
+    def _search(self, batches: Sequence[Batch], generator: torch.Generator) -> Architecture:
+        scores: dict[Architecture, float] = {}
+        for architecture in self._candidates(generator):
+            self._score(architecture, batches, scores)
+        best = max(scores, key=scores.__getitem__)
+        for _ in range(self.perturbations):
+            neighbors = self.space.neighbors(best)
+            if neighbors:
+                other = neighbors[int(torch.randint(len(neighbors), (), generator=generator))]
+                best = max(best, other, key=lambda each: self._score(each, batches, scores))
+        return best
 
     def _candidates(self, generator: torch.Generator) -> Iterator[Architecture]:
         if self.space.size <= self.samples:
