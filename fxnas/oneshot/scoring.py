@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import islice
 from types import TracebackType
 from typing import Self
@@ -25,7 +26,8 @@ class SupernetScores:
 
     Args:
         method: its graph is scored, on its `valid_batches` and `train_batches`.
-        metric: from the model's output and the target to a number, larger is better; None: the loss, smaller is better.
+        metric: from the model's output and the target to a number, larger is better; what is no number is the worst.
+            None: the loss, smaller is better.
         calibration: how many training batches the statistics are computed from; 0: those of the supernet are taken.
 
     Raises:
@@ -81,4 +83,5 @@ class SupernetScores:
             total, count = total + float(self.metric(output, self.method.moved(target))), count + 1
         if not count:
             raise FxnasError("architectures can't be compared without a batch: the validation data is empty")
-        return distributed.mean(total / count)
+        score = distributed.mean(total / count)
+        return -math.inf if math.isnan(score) else score  # comparing with NaN, `max` would keep whatever came first
