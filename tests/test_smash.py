@@ -16,7 +16,6 @@ from fxnas.nn import InputChoice, LayerChoice
 from fxnas.oneshot import Smash, SmashTrainer
 from fxnas.oneshot.base import Batch
 from fxnas.oneshot.checkpoint import load_state, save_state
-from fxnas.oneshot.generated import substituted
 from fxnas.passes import materialize
 from fxnas.trace import trace
 
@@ -79,7 +78,9 @@ class Deep(nn.Module):
 
 def deep(**options: Any) -> Smash:
     torch.manual_seed(0)
-    return Smash(trace(Deep(), torch.zeros(2, 2, 6, 6)), **options)
+    made = Smash(trace(Deep(), torch.zeros(2, 2, 6, 6)), **options)
+    made.train_batches, made.valid_batches = [batch(i) for i in range(3)], [batch(i) for i in range(100, 103)]
+    return made
 
 
 def batch(seed: int) -> Batch:
@@ -119,8 +120,10 @@ def searched(seed: int, steps: int = 60, **options: Any) -> Smash:
         optimizer=lambda p: torch.optim.Adam(p, 0.01),
         **options,
     )
-    for train, valid in batches(seed, steps):
+    data = list(batches(seed, steps))
+    for train, valid in data:
         made.step(train, valid)
+    made.valid_batches = [valid for _, valid in data[-4:]]
     return made
 
 
@@ -141,7 +144,7 @@ def test_it_asks_as_often_as_it_says() -> None:
     made, asked = searched(0, 3, samples=10, perturbations=7), []
     made.metric = lambda output, target: asked.append(made.graph.architecture) or 0.0  # all alike: the first stays
     made.decide()
-    assert len(asked) == len(made._seen) * len(set(asked)) and 10 < len(set(asked)) <= 17
+    assert len(asked) == len(made.valid_batches) * len(set(asked)) and 10 < len(set(asked)) <= 17
     sampled = list(dict.fromkeys(asked))[:10]
     assert all(len(each.diff(sampled[0])) == 1 for each in list(dict.fromkeys(asked))[10:])
 
@@ -159,8 +162,7 @@ def test_weights_of_candidates_come_from_the_hypernet() -> None:
             module.weight.data.normal_()
         assert torch.equal(made.forward(x[0]), before)
         used = made.generate(architecture)
-        with substituted(made._layers, used):
-            made.loss_of(made.graph.module, x).backward()
+        made.loss_of(made.graph.module, x).backward()
         assert all(module.weight.grad is None for module in convolutions.values())
         for path, place in made.hypernet.places.items():
             parts = (made.hypernet.common[place], made.hypernet.templates[place], made.hypernet.mixing[place])
@@ -232,8 +234,8 @@ def test_a_metric_that_fails_leaves_the_graph_as_it_was() -> None:
     assert isinstance(made.graph.module.tied.weight, nn.Parameter)
 
 
-def test_scores_take_the_statistics_of_the_batch() -> None:
-    made = deep()
+def test_scores_take_statistics_of_the_architecture() -> None:
+    made = deep(samples=6, perturbations=2)
     made.step(batch(0), batch(1))
     seen: list[Tensor] = []
     made.metric = lambda output, target: seen.append(output.clone()) or 0.0
@@ -244,6 +246,13 @@ def test_scores_take_the_statistics_of_the_batch() -> None:
     kept, seen[:] = list(seen), []
     made.decide()
     assert all(torch.equal(a, b) for a, b in zip(kept, seen, strict=True))
+
+
+def test_a_score_that_is_no_number_is_the_worst() -> None:
+    made = deep(perturbations=5)
+    first = made.space.architecture(0)
+    made.metric = lambda output, target: float("nan" if made.graph.architecture.canonical() == first else 1)
+    assert made.decide() != first
 
 
 def test_a_predicate_tells_what_is_generated() -> None:
@@ -260,8 +269,10 @@ def test_what_it_refuses() -> None:
     model = Teachers()
     with pytest.raises(FxnasError, match="give a function that builds the optimizer"):
         Smash(trace(model, torch.zeros(2, 12, 8, 8)), optimizer=torch.optim.SGD(model.parameters(), 0.1))
-    with pytest.raises(FxnasError, match="train first, or set `validation`"):
-        deep().decide()
+    made = deep()
+    made.valid_batches = None
+    with pytest.raises(FxnasError, match="set its valid_batches"):
+        made.decide()
 
 
 def test_a_state_goes_on_to_the_same_result(tmp_path: Path) -> None:

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import math
 import random
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from fxnas.architecture import Architecture
-from fxnas.errors import FxnasError
 from fxnas.graph import ChoiceGraph
-from fxnas.oneshot import distributed
 from fxnas.oneshot.base import Batch, Metrics, OneShotMethod
 from fxnas.oneshot.generated import Predicate, layers, substituted
 from fxnas.oneshot.hypernet import HyperNet
+from fxnas.oneshot.scoring import SupernetScores
+from fxnas.oneshot.selection import Metric
 from fxnas.oneshot.trainer import OneShotTrainer
 from fxnas.oneshot.update import Parameters, check_builder
-
-Metric = Callable[[Any, Any], Tensor | float]
 
 
 class Smash(OneShotMethod):
@@ -32,9 +26,9 @@ class Smash(OneShotMethod):
     The HyperNet is told the whole architecture, as ones at the chosen candidates, so a layer has other weights in
     another architecture. All other weights are the model's own. One optimizer trains both, on the training batches.
 
-    At the end random architectures are scored with generated weights on validation batches, then neighbors of the best
-    one, each better one taking its place. Batch norms take their statistics from the batch meanwhile: those that they
-    keep are of no single architecture. `inherit` writes the generated weights into the model.
+    At the end random architectures are scored with generated weights on `valid_batches`, then neighbors of the best
+    one, each better one taking its place; before each score the statistics of BatchNorm are computed from
+    `train_batches`. `inherit` writes the generated weights into the model. Validation batches play no part in steps.
 
     The paper's HyperNet is a convolutional network over a layout of the memory that its layers share; this one is a
     small dense network with an embedding of each layer, for any model. Adam 1e-3 is a choice of ours.
@@ -43,12 +37,11 @@ class Smash(OneShotMethod):
         graph: as `OneShotMethod`.
         generated: whether a module's weight is generated, from its path and the module; None: those of all convolutions
             that some candidate holds.
-        validation: batches on which `decide` compares architectures; may be set later. None: the validation batches of
-            the last steps.
         samples: how many random architectures it compares; of a space that is not larger, all.
         perturbations: how many neighbors of the best one.
-        metric: by which: from output and target to a number, larger is better; None: the loss, smaller is better.
-        kept: how many validation batches are kept where none are given.
+        calibration: training batches for BatchNorm statistics; 0: those of the supernet are taken. The 8 are a choice
+            of ours.
+        metric: from the model's output and the target to a number, larger is better; None: the loss, smaller is better.
         hypernet: sizes of the HyperNet, such as `{"hidden": 32}`; see `HyperNet`.
         options: as `OneShotMethod`; an optimizer is given as a function, since it trains the HyperNet too.
 
@@ -64,19 +57,18 @@ class Smash(OneShotMethod):
         graph: ChoiceGraph,
         *,
         generated: Predicate | None = None,
-        validation: Iterable[Batch] | None = None,
         samples: int = 500,
         perturbations: int = 100,
+        calibration: int = 8,
         metric: Metric | None = None,
-        kept: int = 8,
         hypernet: Mapping[str, int] | None = None,
         **options: Any,
     ) -> None:
         check_builder(self, options.get("optimizer"), "a HyperNet")
         self._generated, self._hypernet = generated, dict(hypernet or {})
         super().__init__(graph, **options)
-        self.validation, self.samples, self.perturbations, self.metric = validation, samples, perturbations, metric
-        self._seen: deque[Batch] = deque(maxlen=kept)
+        self.samples, self.perturbations = samples, perturbations
+        self.calibration, self.metric = calibration, metric
 
     def trained(self) -> Parameters:
         """The weights that aren't generated, and those of the HyperNet."""
@@ -96,13 +88,9 @@ class Smash(OneShotMethod):
 
     def step(self, batch: Batch, valid_batch: Batch) -> Metrics:
         """One step of the HyperNet and the weights with a random architecture, all alike."""
-        architecture = self._sample(self.generator)
-        self.graph.select(architecture)
-        with substituted(self._layers, self.generate(architecture)):
-            loss = self.loss_of(self.graph.module, batch)
+        self.graph.select(self._sample(self.generator))
+        loss = self.loss_of(self.graph.module, batch)
         self.weights(loss)
-        if self.validation is None:
-            self._seen.append(valid_batch)
         return {"loss": loss.detach()}
 
     def generate(self, architecture: Mapping[str, Sequence[int]]) -> dict[str, Tensor]:
@@ -118,26 +106,25 @@ class Smash(OneShotMethod):
             encoding[[self._offsets[key] + candidate for candidate in decision]] = 1.0
         return encoding.to(self.device)
 
-    def forward(self, inputs: Any) -> Any:
-        """The output of the architecture that is set, with generated weights."""
-        with torch.no_grad(), substituted(self._layers, self.generate(self.graph.architecture)):
-            return self.run(self.graph.module, inputs)
+    def run(self, module: nn.Module, inputs: Any) -> Any:
+        """The output of the graph's module with the weights that are generated for the architecture it is set to."""
+        with substituted(self._layers, self.generate(self.graph.architecture)):
+            return super().run(module, inputs)
 
     def decide(self) -> Architecture:
-        """The best architecture that the random search and its perturbations find; asking changes nothing.
+        """The best that random search and perturbations find; asking again gives the same, and changes nothing.
 
         Raises:
-            FxnasError: there is no validation batch: none was given, and no step taken.
+            FxnasError: there are no batches to compare on.
         """
-        batches = list(self._seen if self.validation is None else self.validation)
-        if not batches:
-            raise FxnasError("Smash compares architectures on validation batches: train first, or set `validation`")
-        before = self.graph.architecture
-        try:
-            with self.evaluating(), _batch_statistics(self.graph.module):
-                return self._search(batches, torch.Generator().manual_seed(self.seed))
-        finally:
-            self.graph.select(before)
+        generator = torch.Generator().manual_seed(self.seed)
+        with SupernetScores(self, self.metric, self.calibration) as score:
+            best = max(self._candidates(generator), key=score)
+            for _ in range(self.perturbations):
+                neighbors = self.space.neighbors(best)
+                if neighbors:
+                    best = max(best, neighbors[int(torch.randint(len(neighbors), (), generator=generator))], key=score)
+        return best
 
     @torch.no_grad()
     def inherit(self, architecture: Mapping[str, Sequence[int]]) -> None:
@@ -146,26 +133,12 @@ class Smash(OneShotMethod):
             self._layers[path].weight.copy_(weight)
 
     def extra_state(self) -> dict[str, Any]:
-        """The HyperNet, and the validation batches that are kept."""
-        return {"hypernet": self.hypernet.state_dict(), "seen": list(self._seen)}
+        """The HyperNet."""
+        return {"hypernet": self.hypernet.state_dict()}
 
     def load_extra_state(self, state: Mapping[str, Any]) -> None:
         """Takes what `extra_state` gave."""
         self.hypernet.load_state_dict(state["hypernet"])
-        self._seen.clear()
-        self._seen.extend(state["seen"])
-
-    def _search(self, batches: Sequence[Batch], generator: torch.Generator) -> Architecture:
-        scores: dict[Architecture, float] = {}
-        for architecture in self._candidates(generator):
-            self._score(architecture, batches, scores)
-        best = max(scores, key=scores.__getitem__)
-        for _ in range(self.perturbations):
-            neighbors = self.space.neighbors(best)
-            if neighbors:
-                other = neighbors[int(torch.randint(len(neighbors), (), generator=generator))]
-                best = max(best, other, key=lambda each: self._score(each, batches, scores))
-        return best
 
     def _candidates(self, generator: torch.Generator) -> Iterator[Architecture]:
         if self.space.size <= self.samples:
@@ -176,34 +149,8 @@ class Smash(OneShotMethod):
     def _sample(self, generator: torch.Generator) -> Architecture:
         return self.space.sample(random.Random(int(torch.randint(2**62, (), generator=generator))))
 
-    def _score(self, architecture: Architecture, batches: Sequence[Batch], scores: dict[Architecture, float]) -> float:
-        """The mean of the metric with generated weights, larger is better; asked once for each architecture."""
-        if architecture not in scores:
-            metric = self.metric or (lambda output, target: -self.loss(output, target))
-            self.graph.select(architecture)
-            with substituted(self._layers, self.generate(architecture)):
-                outputs = ((self.run(self.graph.module, inputs), self.moved(target)) for inputs, target in batches)
-                total = sum(float(metric(output, target)) for output, target in outputs)
-            score = distributed.mean(total / len(batches))
-            scores[architecture] = -math.inf if math.isnan(score) else score
-        return scores[architecture]
-
 
 class SmashTrainer(OneShotTrainer):
     """Trains by `Smash`; see `OneShotTrainer`."""
 
     method_type = Smash
-
-
-@contextmanager
-def _batch_statistics(module: nn.Module) -> Iterator[None]:
-    """Batch norms in evaluation mode take their statistics from the batch within, and keep those that they have."""
-    norms = [part for part in module.modules() if isinstance(part, _BatchNorm) and part.running_mean is not None]
-    kept = [(norm.running_mean, norm.running_var) for norm in norms]
-    try:
-        for norm in norms:
-            norm.running_mean = norm.running_var = None
-        yield
-    finally:
-        for norm, (mean, variance) in zip(norms, kept, strict=True):
-            norm.running_mean, norm.running_var = mean, variance
