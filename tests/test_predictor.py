@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -75,3 +76,49 @@ class TestPredictorSearch:
     def test_refuses_a_start_of_nothing(self) -> None:
         with pytest.raises(SearchSpaceError, match="initial must be a positive integer"):
             PredictorSearch(flat_space(), initial=0)
+
+
+class TestTwins:
+    def test_learns_that_a_choice_has_no_effect(self) -> None:
+        from fxnas.strategies.features import Features
+        from fxnas.strategies.twins import Twins
+
+        space = flat_space(choices=5)
+        features = Features(space)
+
+        def reward(architecture: Architecture) -> float:
+            return float(sum(7**n * architecture[f"c{n}"][0] for n in range(1, 5)))
+
+        rng = random.Random(0)
+        told = {space.sample(rng): None for _ in range(80)}
+        earned = {reward(architecture) for architecture in told}
+        twins = Twins(features)
+        twins.fit(np.stack([features.of(a) for a in told]), np.array([reward(a) for a in told]))
+        new = [a for a in map(space.architecture, range(space.size)) if a not in told]
+        probability = twins.probability(np.stack([features.of(a) for a in new]))
+        known = np.array([reward(a) in earned for a in new])
+        assert known.any()
+        assert probability[known].min() > 0.7
+        assert probability[~known].max() < 0.3
+
+    def test_failures_are_no_twins(self) -> None:
+        from fxnas.strategies.features import Features
+        from fxnas.strategies.twins import Twins
+
+        space = flat_space(choices=3)
+        features = Features(space)
+        rows = np.stack([features.of(space.architecture(i)) for i in range(12)])
+        twins = Twins(features)
+        twins.fit(rows, np.array([1.0, 2.0] + [np.nan] * 10))
+        assert twins.probability(rows).max() == 0.0
+
+
+def test_a_latin_hypercube_takes_every_candidate() -> None:
+    from fxnas.strategies.moves import latin
+
+    space = flat_space(choices=5)
+    start = latin(space, random.Random(0), 8)
+    for key, choice in space.items():
+        counts = Counter(architecture[key] for architecture in start)
+        assert set(counts) == {(i,) for i in range(len(choice.candidates))}
+        assert max(counts.values()) - min(counts.values()) <= 2

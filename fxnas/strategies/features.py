@@ -30,7 +30,7 @@ class Features:
     Attributes:
         starts: where the block of each choice starts.
         widths: the length of each block.
-        names: number of the names that count.
+        labels: kind and name of the names that count.
     """
 
     def __init__(self, space: SearchSpace) -> None:
@@ -43,12 +43,12 @@ class Features:
         labels = {key: _labels(choice) for key, choice in space.items()}
         shared = Counter(label for each in labels.values() for label in set(each))
         counted = {label: i for i, label in enumerate(label for label, n in shared.items() if n > 1)}
-        self.names = len(counted)
+        self.labels = list(counted)
         self._columns = {key: [counted.get(label, -1) for label in each] for key, each in labels.items()}
 
     def of(self, architecture: Architecture) -> Array:
         """Both vectors, one after the other: [width + names]."""
-        row = np.zeros(self.width + self.names)
+        row = np.zeros(self.width + len(self.labels))
         for start, width, choice in self._blocks:
             decision = architecture.get(choice.key)
             if decision is None:

@@ -76,6 +76,20 @@ def crossed(space: SearchSpace, one: Architecture, other: Architecture, rng: ran
     return built(space, decide)
 
 
+def latin(space: SearchSpace, rng: random.Random, count: int) -> list[Architecture]:
+    """A Latin hypercube of `count` architectures (McKay et al. 1979): each choice goes evenly through its decisions."""
+    places = {key: rng.sample(range(count), count) for key in space}
+
+    def decide(number: int) -> Callable[[Choice], Decision]:
+        def decision(choice: Choice) -> Decision:
+            place = places[choice.key][number]
+            return choice.decision((place * choice.count + rng.randrange(choice.count)) // count)
+
+        return decision
+
+    return [built(space, decide(number)) for number in range(count)]
+
+
 def unseen(space: SearchSpace, rng: random.Random, seen: Collection[Architecture]) -> Architecture | None:
     """An architecture that isn't in `seen`: random draws first, then one after another; None when all are seen.
 

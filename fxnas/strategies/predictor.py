@@ -12,24 +12,27 @@ from fxnas.architecture import Architecture
 from fxnas.errors import SearchSpaceError
 from fxnas.space import SearchSpace
 from fxnas.strategies.base import Reward, Strategy, remember
-from fxnas.strategies.moves import crossed, moved, moves, mutated, unseen
+from fxnas.strategies.moves import crossed, latin, moved, moves, mutated, unseen
 
 if TYPE_CHECKING:  # numpy is imported when the first prediction is made
     from fxnas.strategies.features import Array
     from fxnas.strategies.surrogate import Surrogate
+    from fxnas.strategies.twins import Twins
 
 OBSERVED = 250  # observations that the predictor knows at a time, the best half of them among these
 PARENTS, NEIGHBORS, DRAWN = 6, 200, 60  # where candidates come from
 ROUNDS, EXPANDED = 2, 2  # how often the most promising are replaced by their neighbors, and how many of them
 UNCERTAIN = 128  # candidates whose uncertainty is computed
+FINALISTS = 32  # candidates of which it is asked whether they are twins of known ones
 KEPT = 20_000  # encoded architectures kept in memory
 
 
 class PredictorSearch(Strategy):
     """Bayesian optimization with a Gaussian process over decisions, names of candidates, and their interactions.
 
-    After `initial` random architectures, each proposal is the one with the largest expected improvement among the
-    neighbors and children of the best, random ones, and the neighbors of the most promising of these. Rewards are
+    After a Latin hypercube of `initial` architectures, each proposal is the one with the largest expected improvement
+    among the neighbors and children of the best, random ones, and the neighbors of the most promising of these; times
+    the probability that it is no twin, under another description, of one already tried. Rewards are
     compared by rank, so that outliers and infinities do no harm. A failed trial counts as the worst. Trials that are
     not told yet are believed to turn out as predicted. Nothing is proposed twice, until the space is exhausted.
 
@@ -38,7 +41,7 @@ class PredictorSearch(Strategy):
     Args:
         space: the space to search.
         seed: see `Strategy`.
-        initial: number of random architectures before the first prediction.
+        initial: number of architectures before the first prediction.
 
     Raises:
         SearchSpaceError: `initial` is not a positive integer.
@@ -55,7 +58,7 @@ class PredictorSearch(Strategy):
 
     @property
     def settings(self) -> dict[str, object]:
-        """Seed and number of random architectures."""
+        """Seed and number of architectures before the first prediction."""
         return super().settings | {"initial": self.initial}
 
     def tell(self, architecture: Architecture, reward: Reward) -> None:
@@ -64,12 +67,12 @@ class PredictorSearch(Strategy):
         self.pending.pop(self.told[-1][0], None)
 
     def propose(self, rng: random.Random) -> Architecture:
-        """A random architecture at first, then the one with the largest expected improvement."""
+        """One of the Latin hypercube at first, then the one with the largest expected improvement."""
         predictable = sum(reward is not None for reward in self.rewards.values()) >= 2
         if predictable and len(self.rewards) + len(self.pending) >= self.initial:
             architecture = self._most_promising(rng)
         else:
-            architecture = unseen(self.space, rng, self._seen())
+            architecture = self._first(rng)
         architecture = architecture or self.space.sample(rng)
         self.pending[architecture] = None
         return architecture
@@ -88,6 +91,23 @@ class PredictorSearch(Strategy):
         from fxnas.strategies.surrogate import Surrogate
 
         return Surrogate(Features(self.space))
+
+    @cached_property
+    def _twins(self) -> Twins:
+        from fxnas.strategies.twins import Twins
+
+        return Twins(self._surrogate.features)
+
+    @cached_property
+    def _start(self) -> list[Architecture]:
+        return latin(self.space, random.Random(self.seed), self.initial)
+
+    def _first(self, rng: random.Random) -> Architecture | None:
+        """The next of the start; a random one where that is known already, or the start is over."""
+        number, seen = len(self.rewards) + len(self.pending), self._seen()
+        if number < self.initial and self._start[number] not in seen:
+            return self._start[number]
+        return unseen(self.space, rng, seen)
 
     def _most_promising(self, rng: random.Random) -> Architecture | None:
         from fxnas.strategies.surrogate import standardized
@@ -135,6 +155,10 @@ class PredictorSearch(Strategy):
             waiting = self._encoded(self.pending)
             believed, _ = self._surrogate.mean(waiting)
             self._surrogate.condition(np.concatenate([rows, waiting]), np.concatenate([known, believed]))
+            rows = np.concatenate([rows, waiting])
+        earned = [math.nan if reward is None else reward for reward in self.rewards.values()]
+        unknown = [math.nan] * len(self.pending)
+        self._twins.fit(rows, np.array([earned[i] for i in chosen] + unknown))
 
     def _candidates(self, parents: Sequence[Architecture], rng: random.Random) -> Iterator[Architecture]:
         for parent in parents:
@@ -151,7 +175,7 @@ class PredictorSearch(Strategy):
         return (moved(self.space, architecture, move, rng) for move in possible)
 
     def _improvement(self, architectures: Sequence[Architecture], best: float) -> list[float]:
-        """The logarithm of the expected improvement; the mean decides which ones are worth the computation."""
+        """The logarithm of the expected improvement by something new; what promises little is -inf at once."""
         import numpy as np
 
         rows = self._encoded(architectures)
@@ -162,7 +186,10 @@ class PredictorSearch(Strategy):
         scores[likely] = [
             math.log(s) + _log_expected_excess((m - best) / s) for m, s in zip(mean[likely], deviation, strict=True)
         ]
-        return [float(score) for score in scores]
+        finalists = np.argsort(-scores, kind="stable")[:FINALISTS]
+        new = np.full(len(mean), -math.inf)
+        new[finalists] = scores[finalists] + np.log1p(-self._twins.probability(rows[finalists]))
+        return [float(score) for score in new]
 
     def _encoded(self, architectures: Iterable[Architecture]) -> Array:
         import numpy as np

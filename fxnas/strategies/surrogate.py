@@ -65,9 +65,9 @@ class Surrogate:
         self.choices = len(features.widths)
         weights = np.full(self.choices, np.log(LONG / max(self.choices, 1)))
         short = np.log(SHORT / max(self.choices, 1))
-        self.before = np.concatenate([weights, [short], np.full(features.names, NAME), list(BEFORE.values())])
+        self.before = np.concatenate([weights, [short], np.full(len(features.labels), NAME), list(BEFORE.values())])
         self.parameters = self.before.copy()
-        self._rows = np.zeros((0, features.width + features.names))
+        self._rows = np.zeros((0, features.width + len(features.labels)))
 
     def fit(self, rows: Array, targets: Array) -> None:
         """Improves weights and amplitudes by some steps from where the last fit left them, the first from the priors.

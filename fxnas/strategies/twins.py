@@ -1,0 +1,89 @@
+"""How probable it is that two architectures are one network, judged by others that differ alike; needs numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fxnas.strategies.features import Array, Features
+
+Keys = NDArray[np.int64]
+DOUBT = 2.0  # pairs that the rate of a coarser view counts for in a finer one
+
+
+class Twins:
+    """Learns which differences make no difference.
+
+    Spaces hold many architectures twice: layers that run side by side trade places, a layer that does nothing stands
+    elsewhere, a choice has no effect. Trained or looked up, such twins earn exactly the same, and to try the second
+    one is a wasted trial. What two architectures differ in is described in three ways, each finer than the last: in how
+    many choices of each kind they differ, and which kinds have all names equally often; in which choices; and what
+    those kinds have decided that don't differ. The share of pairs with equal rewards is counted for every description,
+    shrunk to the share of the coarser one, that of the coarsest to nothing.
+
+    Args:
+        features: the encoding of the architectures.
+    """
+
+    def __init__(self, features: Features) -> None:
+        self._width, self._starts = features.width, features.starts
+        kinds = sorted({choice.kind for choice in features.space.values()})
+        self._kinds = np.array([[choice.kind == kind for kind in kinds] for choice in features.space.values()], int)
+        label_kinds = [[label[0] == kind for kind in kinds] for label in features.labels]
+        self._name_kinds = np.array(label_kinds, int).reshape(-1, len(kinds))
+        # Descriptions are sums of random numbers, modulo 2**64: equal ones are equal, others all but surely differ.
+        draw = np.random.default_rng(0).integers
+        self._of_entry = draw(1, 2**62, features.width)
+        self._of_name = draw(1, 2**62, len(features.labels))
+        self._of_choice, self._of_decision = draw(1, 2**62, (2, len(self._kinds)))
+        self._of_distance, self._of_names = draw(1, 2**62, (2, len(kinds)))
+        self._scale = max(len(self._kinds), 1) ** 0.5
+
+    def fit(self, rows: Array, rewards: Array) -> None:
+        """Counts how often pairs have equal rewards.
+
+        Args:
+            rows: encoded architectures, [n, features].
+            rewards: what they earned, [n]; NaN for those that failed, which tell nothing.
+        """
+        self._known = self._digest(rows)
+        one, other = np.triu_indices(len(rows), 1)
+        valid = ~np.isnan(rewards[one] + rewards[other])
+        one, other = one[valid], other[valid]
+        equal = np.asarray(rewards[one] == rewards[other], float)
+        self._rates: list[tuple[Keys, Array]] = []
+        rate = np.zeros(len(one))
+        for keys in self._descriptions(self._known, one, self._known, other):
+            unique, which, counts = np.unique(keys, return_inverse=True, return_counts=True)
+            coarser = np.bincount(which, rate) / counts
+            rates = (np.bincount(which, equal) + DOUBT * coarser) / (counts + DOUBT)
+            self._rates.append((unique, rates))
+            rate = rates[which]
+
+    def probability(self, rows: Array) -> Array:
+        """The probability [m] that an encoded architecture [m, features] is the twin of one of those known."""
+        digest, n = self._digest(rows), len(self._known[0])
+        one, other = np.repeat(np.arange(len(rows)), n), np.tile(np.arange(n), len(rows))
+        rate = np.zeros(len(one))
+        descriptions = self._descriptions(digest, one, self._known, other)
+        for (unique, rates), keys in zip(self._rates, descriptions, strict=True):
+            place = np.minimum(np.searchsorted(unique, keys), len(unique) - 1)
+            rate = np.where(unique[place] == keys, rates[place], rate)
+        return np.asarray(rate.reshape(len(rows), n).max(axis=1))
+
+    def _digest(self, rows: Array) -> tuple[Keys, Keys]:
+        """A number for each decision, [n, choices], and one for the names of each kind, [n, kinds]."""
+        decided = (rows[:, : self._width] > 0) * self._of_entry
+        counts = np.rint(rows[:, self._width :] * self._scale).astype(np.int64)
+        return np.add.reduceat(decided, self._starts, axis=1), (counts * self._of_name) @ self._name_kinds
+
+    def _descriptions(self, ones: tuple[Keys, Keys], i: Keys, others: tuple[Keys, Keys], j: Keys) -> Iterator[Keys]:
+        """What pairs differ in, from coarse to fine; each [pairs]."""
+        decisions = ones[0][i]
+        differs = (decisions != others[0][j]).astype(np.int64)
+        distance = differs @ self._kinds
+        yield (keys := distance @ self._of_distance + (ones[1][i] == others[1][j]) @ self._of_names)
+        yield (keys := keys + differs @ self._of_choice)
+        yield keys + (decisions * self._of_decision * ((distance == 0) @ self._kinds.T)).sum(axis=1)
