@@ -32,9 +32,9 @@ class PredictorSearch(Strategy):
 
     After a Latin hypercube of `initial` architectures, each proposal is the one with the largest expected improvement
     among the neighbors and children of the best, random ones, and the neighbors of the most promising of these; times
-    the probability that it is no twin, under another description, of one already tried. Rewards are
-    compared by rank, so that outliers and infinities do no harm. A failed trial counts as the worst. Trials that are
-    not told yet are believed to turn out as predicted. Nothing is proposed twice, until the space is exhausted.
+    the probability that it is no twin, under another description, of one already tried. Rewards are compared by rank,
+    so that outliers and infinities do no harm. A failed trial counts as the worst. Trials that are not told yet are
+    believed to turn out as predicted. Nothing is proposed twice, until the space is exhausted.
 
     Proposals depend on the seed, the number of the ask, and what was asked and told before; needs numpy.
 
@@ -156,9 +156,8 @@ class PredictorSearch(Strategy):
             believed, _ = self._surrogate.mean(waiting)
             self._surrogate.condition(np.concatenate([rows, waiting]), np.concatenate([known, believed]))
             rows = np.concatenate([rows, waiting])
-        earned = [math.nan if reward is None else reward for reward in self.rewards.values()]
-        unknown = [math.nan] * len(self.pending)
-        self._twins.fit(rows, np.array([earned[i] for i in chosen] + unknown))
+        earned = [self.rewards[told[i]] for i in chosen] + [None] * len(self.pending)
+        self._twins.fit(rows, np.array(earned, dtype=np.float64))
 
     def _candidates(self, parents: Sequence[Architecture], rng: random.Random) -> Iterator[Architecture]:
         for parent in parents:

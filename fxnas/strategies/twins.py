@@ -11,6 +11,7 @@ from fxnas.strategies.features import Array, Features
 
 Keys = NDArray[np.int64]
 DOUBT = 2.0  # pairs that the rate of a coarser view counts for in a finer one
+COMPARED = 150  # the latest that are compared with each other: a third of the time that 250 take, 21 ms
 
 
 class Twins:
@@ -42,16 +43,15 @@ class Twins:
         self._scale = max(len(self._kinds), 1) ** 0.5
 
     def fit(self, rows: Array, rewards: Array) -> None:
-        """Counts how often pairs have equal rewards.
+        """Takes in architectures, and counts how often the pairs of the latest have equal rewards.
 
         Args:
-            rows: encoded architectures, [n, features].
+            rows: encoded architectures, [n, features], two or more of them successful.
             rewards: what they earned, [n]; NaN for those that failed, which tell nothing.
         """
         self._known = self._digest(rows)
-        one, other = np.triu_indices(len(rows), 1)
-        valid = ~np.isnan(rewards[one] + rewards[other])
-        one, other = one[valid], other[valid]
+        succeeded = np.flatnonzero(~np.isnan(rewards))[-COMPARED:]
+        one, other = succeeded[np.array(np.triu_indices(len(succeeded), 1))]
         equal = np.asarray(rewards[one] == rewards[other], float)
         self._rates: list[tuple[Keys, Array]] = []
         rate = np.zeros(len(one))
