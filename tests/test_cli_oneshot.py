@@ -27,7 +27,8 @@ from fxnas import InputChoice, LayerChoice
 class Net(nn.Module):
     def __init__(self):
         super().__init__()
-        self.op = LayerChoice({"lin": nn.Linear(4, 4), "deep": nn.Sequential(nn.Linear(4, 4), nn.Tanh())})
+        deep = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 4))
+        self.op = LayerChoice({"lin": nn.Linear(4, 4), "deep": deep})
         self.skip = InputChoice(n_candidates=1)
         self.dropout = nn.Dropout(0.2)
 
@@ -94,6 +95,27 @@ def test_json_is_for_machines(net: Path, capsys: pytest.CaptureFixture[str]) -> 
 def test_errors_are_one_line(arguments: list[str], message: str, net: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("net.py:Net", *arguments) == 1
     assert message in capsys.readouterr().err.replace("\n", " ")
+
+
+@pytest.mark.parametrize("method", ["gdas", "fbnet", "proxyless"])
+def test_costs_steer_the_search(method: str, net: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # each parameter more costs as much as a whole unit of the loss
+    of = ("--cost", "params", "--cost-weight", "1", "--json", "-n", "4", "--batch-size", "4")
+    assert run("net.py:Net", "-m", method, *of) == 0
+    assert json.loads(capsys.readouterr().out)["architecture"]["op"] == "lin"
+
+
+def test_limits_hold(net: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    of = ("-m", "spos", "--cost", "params", "--cost-limit", "20", "--json", "-n", "2")
+    assert run("net.py:Net", *of) == 0
+    assert json.loads(capsys.readouterr().out)["architecture"]["op"] == "lin"
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--cost", "flops"], ["--cost-weight", "1"], ["--cost", "flops", "--cost-limit", "1"]]
+)
+def test_costs_that_go_nowhere(arguments: list[str], net: Path) -> None:
+    assert run("net.py:Net", *arguments) == 2
 
 
 def test_every_trainer_is_offered() -> None:

@@ -58,6 +58,15 @@ OFFERS = {
 HELP = "How. " + "; ".join(f"{name}: {offer.help}" for name, offer in OFFERS.items()) + "."
 
 
+class CostName(StrEnum):
+    """The cost models that the command line offers; see `fxnas.costs`."""
+
+    params = "params"
+    flops = "flops"
+    memory = "memory"
+    latency = "latency"
+
+
 class Precision(StrEnum):
     """Of the forward pass."""
 
@@ -103,6 +112,20 @@ def oneshot(
             show_default=False,
         ),
     ] = None,
+    cost: Annotated[
+        CostName | None,
+        typer.Option(help="What an architecture costs, for --cost-weight or --cost-limit.", show_default=False),
+    ] = None,
+    cost_weight: Annotated[
+        float | None,
+        typer.Option(
+            help="Adds this much to the loss for each unit of the expected cost (single-path: of its logarithm).",
+            show_default=False,
+        ),
+    ] = None,
+    cost_limit: Annotated[
+        float | None, typer.Option(help="What an architecture may cost at most (spos).", show_default=False)
+    ] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same architecture.")] = 0,
     checkpoint: Annotated[
         Path | None,
@@ -144,13 +167,14 @@ def oneshot(
 
       fxnas export net.py:Net -i 1x1x28x28 -a best.json -w supernet.safetensors -o net.onnx
     """
-    module = load_model(model)
+    module, found = load_model(model), _data(data, model)
+    graph = _traced(module, inputs, model, found["dataset_train"])
     trainer = _trainer(
         method,
-        _traced(module, inputs, model),
-        **_data(data, model),
+        graph,
+        **found,
         **_functions(loss, metrics, model),
-        options=dict(map(_option, option or ())),
+        options=dict(map(_option, option or ())) | _priced(method, graph, cost, cost_weight, cost_limit),
         num_epochs=epochs,
         batch_size=batch_size,
         seed=seed,
@@ -169,25 +193,54 @@ def oneshot(
     _show(trainer, architecture.to_json(), output, json)
 
 
-def _traced(module: nn.Module, inputs: list[str] | None, name: str) -> nn.Module | ChoiceGraph:
-    """The model itself, which the trainer traces by its first batch, unless example inputs are given."""
-    example = example_inputs(inputs, name)
-    if example is None:
-        return module
+def _traced(module: nn.Module, inputs: list[str] | None, name: str, train: Any) -> ChoiceGraph:
+    """The graph of the model, traced with example inputs or, where there are none, with a batch of the data."""
+    from fxnas.oneshot.data import batches_of
     from fxnas.trace import trace
 
-    return trace(module, example)
+    example = example_inputs(inputs, name)
+    return trace(module, next(iter(batches_of(train, 2, seed=SEED)))[0] if example is None else example)
+
+
+def _priced(
+    method: MethodName, graph: ChoiceGraph, cost: CostName | None, weight: float | None, limit: float | None
+) -> dict[str, Any]:
+    """The argument of the method that takes the cost."""
+    if cost is None or (weight is None) == (limit is None):
+        if cost is None and weight is None and limit is None:
+            return {}
+        raise typer.BadParameter("--cost goes with --cost-weight or --cost-limit, and each of these with --cost")
+    from fxnas import costs
+    from fxnas.oneshot import Added, Limit, LogAdded
+
+    wanted = "penalty" if limit is None else "limit"
+    if wanted not in _arguments(_kind(method)):
+        raise typer.BadParameter(f"{method} has no {'--cost-weight' if limit is None else '--cost-limit'}")
+    model = getattr(costs, cost)(graph)
+    if limit is not None:
+        return {"limit": Limit(model, limit)}
+    assert weight is not None
+    return {"penalty": (LogAdded if method is MethodName.single_path else Added)(model, weight)}
 
 
 def _trainer(method: MethodName, model: Any, options: dict[str, Any], **settings: Any) -> OneShotTrainer:
-    from fxnas import oneshot as methods
-
-    kind: type[OneShotTrainer] = getattr(methods, OFFERS[method].trainer)
-    known = [name for each in kind.method_type.__mro__ for name in _own_arguments(each)]
+    kind = _kind(method)
+    known = _arguments(kind)
     for name in options:
         if name not in known or name in settings:
             raise FxnasError(f"{method} has no argument {name!r}{nearest(name, known)}; it has {', '.join(known)}")
     return kind(model, **settings, **options)
+
+
+def _kind(method: MethodName) -> type[OneShotTrainer]:
+    from fxnas import oneshot as methods
+
+    kind: type[OneShotTrainer] = getattr(methods, OFFERS[method].trainer)
+    return kind
+
+
+def _arguments(kind: type[OneShotTrainer]) -> list[str]:
+    return list(dict.fromkeys(name for each in kind.method_type.__mro__ for name in _own_arguments(each)))
 
 
 def _own_arguments(kind: type) -> list[str]:
