@@ -13,7 +13,7 @@ from fxnas.nn import InputChoice, LayerChoice
 from fxnas.oneshot import Darts, UnrolledDarts
 from fxnas.oneshot.base import Batch
 from fxnas.trace import trace
-from tests import planted
+from tests import differentiable, planted
 
 
 class Net(nn.Module):
@@ -207,3 +207,7 @@ def test_it_finds_what_is_planted(kind: type[Darts]) -> None:
             darts.step(train, valid)
         found.append(planted.mistakes(darts.decide()))
     assert sum(mistakes <= 1 for mistakes in found) >= 9, found
+
+
+def test_every_logit_of_every_kind_of_choice_learns() -> None:
+    differentiable.check_every_logit_learns(differentiable.spread(Darts(differentiable.graph())), steps=4)

@@ -131,7 +131,7 @@ class ModelCheckpoint(Callback):
 
 
 class TensorBoard(Callback):
-    """Writes the history of each epoch for TensorBoard; needs the package `tensorboard`.
+    """Writes the history of each epoch for TensorBoard; needs the extra `tensorboard`.
 
     Args:
         folder: of the event files.
@@ -144,7 +144,7 @@ class TensorBoard(Callback):
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
-            raise FxnasError("TensorBoard's files need its package: pip install tensorboard") from error
+            raise FxnasError("TensorBoard's files need its package: pip install 'fxnas[tensorboard]'") from error
         self.writer = SummaryWriter(str(folder))
 
     def on_epoch_end(self, trainer: OneShotTrainer, epoch: int) -> None:
