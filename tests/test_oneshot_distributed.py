@@ -17,6 +17,7 @@ from fxnas import oneshot
 from fxnas.nn import InputChoice, LayerChoice
 
 ROOT = Path(__file__).resolve().parent.parent
+OPTIONS = {"EnasTrainer": {"controller_steps": 2, "aggregate": 3}}
 
 
 class Net(nn.Module):
@@ -45,6 +46,7 @@ def run(trainer: str, checkpoint: str | None = None) -> dict[str, object]:
         progress=False,
         checkpoint=checkpoint,
         optimizer=lambda p: torch.optim.SGD(p, 0.1, momentum=0.9),
+        **OPTIONS.get(trainer, {}),
     )
     made.train()
     state = {name: tensor.tolist() for name, tensor in made.method.graph.state_dict().items()}
@@ -62,7 +64,7 @@ torch.distributed.destroy_process_group()
 """
 
 
-@pytest.mark.parametrize("trainer", ["DartsTrainer", "UnrolledDartsTrainer"])
+@pytest.mark.parametrize("trainer", ["DartsTrainer", "UnrolledDartsTrainer", "EnasTrainer"])
 def test_two_processes_do_what_one_does(trainer: str, tmp_path: Path) -> None:
     expected = run(trainer)
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
