@@ -148,22 +148,31 @@ def test_the_tanh_constant_bounds_the_logits(n_chosen: int | None) -> None:
     assert spreads <= ({9.0} if n_chosen is None else {0.0, 3.0}) and max(spreads) > 0
 
 
-def test_the_lstm_is_the_textbooks() -> None:
-    space = SearchSpace([Choice(key, "layer_choice", ("a", "b"), 1) for key in ("one", "two", "three")])
+def test_the_lstm_is_the_textbooks_and_reads_the_mean_of_what_was_chosen() -> None:
+    first, two = Choice("first", "layer_choice", ("a", "b"), 1), Choice("two", "input_choice", ("", "", ""), 2)
+    space = SearchSpace(
+        [first, two, Choice("any", "input_choice", ("",), None), Choice("last", "layer_choice", ("a", "b"), 1)]
+    )
+    decisions = {"first": (1,), "two": (0, 2), "any": (), "last": (1,)}
     controller = sharp(space)
+    cell, embeddings = controller.cell, controller.embeddings.split([2, 3, 1, 2])
     read, total = controller.start, torch.zeros((), dtype=torch.float64)
     h = c = torch.zeros_like(read)
-    for number, taken in enumerate((1, 0, 1)):
-        i, f, g, o = (read @ controller.cell.weight_ih.T + h @ controller.cell.weight_hh.T).chunk(4, 1)
+    for choice, e in zip(space.values(), embeddings, strict=True):
+        i, f, g, o = (read @ cell.weight_ih.T + h @ cell.weight_hh.T).chunk(4, 1)
         c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
         h = torch.sigmoid(o) * torch.tanh(c)
-        e = controller.embeddings[2 * number : 2 * number + 2]
         hidden = torch.tanh(h @ controller.of_output.weight.T + e @ controller.of_embedding.weight.T)
-        logits = 1.5 * torch.tanh(hidden @ controller.score.weight[0])
-        total = total + torch.log_softmax(logits, 0)[taken]
-        read = e[taken : taken + 1]
-    found = controller.log_probability({"one": (1,), "two": (0,), "three": (1,)})
+        logits = 1.5 * torch.tanh(hidden @ controller.score.weight[0]) * (2 if choice.n_chosen is None else 1)
+        every = list(choice.decisions())
+        sums = torch.stack([logits[list(each)].sum() for each in every])
+        taken = decisions[choice.key]
+        total = total + torch.log_softmax(sums, 0)[every.index(taken)]
+        read = sum((e[k : k + 1] for k in taken), torch.zeros_like(read)) / max(len(taken), 1)
+    found = controller.log_probability(decisions)
     torch.testing.assert_close(found, total)
+    own, expected = [torch.autograd.grad(value, list(controller.parameters())) for value in (found, total)]
+    torch.testing.assert_close(own, expected)  # what is read learns too
 
 
 def conditional(controller: Controller, key: str, before: dict[str, tuple[int, ...]]) -> dict[tuple[int, ...], float]:
