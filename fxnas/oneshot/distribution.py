@@ -42,10 +42,7 @@ def inclusion(logits: Tensor, n_chosen: int | None) -> Tensor:
 
 def log_probability(logits: Tensor, n_chosen: int | None, decision: Sequence[int]) -> Tensor:
     """The logarithm of the probability of a decision, differentiable; a scalar."""
-    taken = logits[list(decision)].sum()
-    if n_chosen is None:
-        return taken - torch.nn.functional.softplus(logits).sum()
-    return taken - _log_sums(logits, n_chosen)[-1]
+    return logits[list(decision)].sum() - _normalizer(logits, n_chosen)
 
 
 def sample(logits: Tensor, n_chosen: int | None, generator: torch.Generator) -> Decision:
@@ -60,6 +57,8 @@ def sample(logits: Tensor, n_chosen: int | None, generator: torch.Generator) -> 
     draws = torch.rand(len(given), generator=generator, dtype=torch.double).tolist()
     if n_chosen is None:
         return tuple(i for i, p in enumerate(torch.sigmoid(given).tolist()) if draws[i] < p)
+    if n_chosen == 1:
+        return _one(torch.softmax(given, 0).tolist(), draws)
     decision, left = [], n_chosen
     for i in range(len(given)):  # one candidate after the other, each given those before
         if left and draws[i] < _taken(given[i:], left):
@@ -79,8 +78,7 @@ def most_probable(logits: Tensor, n_chosen: int | None) -> Decision:
 def entropy(logits: Tensor, n_chosen: int | None) -> Tensor:
     """The entropy of the distribution in nats, differentiable; a scalar."""
     p = inclusion(logits, n_chosen)
-    normalizer = torch.nn.functional.softplus(logits).sum() if n_chosen is None else _log_sums(logits, n_chosen)[-1]
-    return normalizer - (p * logits).sum()  # -E[log P(S)], since log P(S) = Σ αᵢ - log Z
+    return _normalizer(logits, n_chosen) - (p * logits).sum()  # -E[log P(S)], since log P(S) = Σ αᵢ - log Z
 
 
 def multi_hot(decision: Sequence[int], like: Tensor) -> Tensor:
@@ -93,6 +91,21 @@ def multi_hot(decision: Sequence[int], like: Tensor) -> Tensor:
 def straight_through(decision: Sequence[int], probabilities: Tensor) -> Tensor:
     """Exactly ones at the chosen candidates and zeros elsewhere, with the gradients of `probabilities`."""
     return multi_hot(decision, probabilities.detach()) + (probabilities - probabilities.detach())
+
+
+def _normalizer(logits: Tensor, n_chosen: int | None) -> Tensor:
+    """Log Z: the logarithm of Σ Π exp(αᵢ) over all decisions."""
+    if n_chosen is None:
+        return torch.nn.functional.softplus(logits).sum()
+    return torch.logsumexp(logits, 0) if n_chosen == 1 else _log_sums(logits, n_chosen)[-1]
+
+
+def _one(probabilities: Sequence[float], draws: Sequence[float]) -> Decision:
+    """One candidate after the other, each given that none before was taken."""
+    for i, p in enumerate(probabilities[:-1]):
+        if draws[i] * sum(probabilities[i:]) < p:
+            return (i,)
+    return (len(probabilities) - 1,)
 
 
 def _taken(logits: Tensor, n_chosen: int) -> float:
