@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -116,11 +117,23 @@ def test_only_what_is_drawn_runs() -> None:
 def test_a_draw_computes_what_the_materialized_net_computes() -> None:
     gdas, x = Gdas(graph()), batch(0)[0]
     for _ in range(20):
-        gdas._draw()
+        gdas._mix(gdas._draws())
         weights = {key: mixture.weights.detach() for key, mixture in gdas.relaxed.mixtures.items()}
         assert all(set(w.tolist()) <= {0.0, 1.0} for w in weights.values())
         architecture = {key: w.nonzero().flatten().tolist() for key, w in weights.items()}
         assert torch.equal(gdas.relaxed(x), materialize(gdas.graph, architecture)(x))
+
+
+def test_the_weights_move_as_those_of_the_network_that_is_drawn() -> None:
+    gdas = Gdas(graph(), optimizer=lambda p: torch.optim.SGD(p, 0.1), clip_norm=1e9)
+    before = copy.deepcopy(gdas.graph)
+    x, target = batch(0)
+    gdas.step((x, target), batch(1))
+    network = materialize(before, gdas.graph.architecture)
+    nn.functional.cross_entropy(network(x), target).backward()
+    moved = dict(gdas.graph.module.named_parameters())
+    for name, parameter in network.named_parameters():
+        torch.testing.assert_close(moved[name], parameter - 0.1 * parameter.grad)
 
 
 def test_the_temperature_falls_from_the_first_to_the_last_epoch() -> None:

@@ -62,8 +62,9 @@ class Gdas(DifferentiableMethod):
     def step(self, batch: Batch, valid_batch: Batch) -> Metrics:
         """One step of the weights, one of α."""
         with torch.no_grad():
-            self._draw()
-        loss = self.mixed_loss(batch)
+            decisions = {key: draw.decision for key, draw in self._draws().items()}
+        self.graph.select(self.space.canonical(decisions))  # without α the weights are ones: nothing to multiply by
+        loss = self.loss_of(self.graph.module, batch)
         self.weights(loss)
         return {"loss": loss.detach(), "valid_loss": self._architecture_step(valid_batch).detach()}
 
@@ -83,17 +84,19 @@ class Gdas(DifferentiableMethod):
 
     def _architecture_step(self, valid_batch: Batch) -> Tensor:
         with self.weights.frozen():
-            self._draw()
+            self._mix(self._draws())
             loss = self.penalized(self.mixed_loss(valid_batch), self.probabilities())
             self.architecture(loss)
         return loss
 
-    def _draw(self) -> None:
+    def _draws(self) -> dict[str, gumbel.Draw]:
         """Draws what runs."""
-        draws = {
+        return {
             key: gumbel.draw(alpha, self.space[key].n_chosen, self.temperature, self.generator, key=key)
             for key, alpha in self.alphas.items()
         }
+
+    def _mix(self, draws: Mapping[str, gumbel.Draw]) -> None:
         weights = {key: straight_through(draw.decision, draw.soft) for key, draw in draws.items()}
         self.relaxed.mix(weights, {key: [draw.decision] for key, draw in draws.items()})
 
