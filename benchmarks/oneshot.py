@@ -282,10 +282,10 @@ def relaxed_steps(name: str, model: nn.Module, size: int, count: int, turns: int
     def architecture_step() -> None:
         method.architecture_step(batch, valid_batch)
 
-    what = f"{name}, {count} images of {size}×{size}: DARTS"
+    what = f"{name} {count}×3×{size}×{size}: DARTS"
     report(f"{what}, α", architecture_step, lambda: hand.architecture_step(valid_batch), "goal ≤ 1.0", turns)
     report(f"{what}, weights", weight_step, lambda: hand.weight_step(batch), "goal ≤ 1.0", turns)
-    every = "(by hand with all gradients)"
+    every = "/ all gradients"
     report(f"{what}, α {every}", architecture_step, lambda: naive.architecture_step(valid_batch), "", turns)
     report(f"{what}, weights {every}", weight_step, lambda: naive.weight_step(batch), "", turns)
 
@@ -316,7 +316,7 @@ def sampled_steps(name: str, model: nn.Module, size: int, count: int, turns: int
 
         if not i:
             assert torch.equal(graph.select(architecture)(batch[0]), hand(batch[0]))
-        what = f"{name}, {count} images of {size}×{size}: sampled path {i}"
+        what = f"{name} {count}×3×{size}×{size}: sampled path {i}"
         report(what, ours, theirs, "goal ≤ 1.03", turns, memory=not i)
 
 
@@ -333,7 +333,7 @@ def gdas_steps(name: str, model: nn.Module, size: int, count: int, turns: int, d
             method.step(batch, batch)
 
         hand = GdasByHand(copy.deepcopy(other), method, state)
-        what = f"{name}, {count} images of {size}×{size}: GDAS, draw {i}"
+        what = f"{name} {count}×3×{size}×{size}: GDAS, draw {i}"
         report(what, ours, lambda: hand.step(batch), "goal ≤ 1.03", turns, memory=not i)  # noqa: B023
 
 
@@ -391,3 +391,20 @@ def plain_step(network: nn.Module, batch: Batch) -> tuple[nn.Module, Step]:
         optimizer.step()
 
     return network, step
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    relaxed_steps("NAS-Bench-201", zoo.NasBench201.small(), 8, 4, 60)
+    relaxed_steps("NAS-Bench-201", zoo.NasBench201(channels=8, cells=1, affine=False), 32, 16, 20)
+    relaxed_steps("DARTS", zoo.Darts.small(), 8, 4, 60)
+    relaxed_steps("DARTS", zoo.Darts(channels=8, cells=3), 16, 8, 20)
+    sampled_steps("NAS-Bench-201", zoo.NasBench201.small(), 8, 4, 60)
+    sampled_steps("NAS-Bench-201", zoo.NasBench201(channels=16, cells=1, affine=False), 32, 16, 20)
+    sampled_steps("DARTS", zoo.Darts(channels=8, cells=3), 32, 8, 20)
+    gdas_steps("NAS-Bench-201", zoo.NasBench201.small(), 8, 4, 60)
+    gdas_steps("NAS-Bench-201", zoo.NasBench201(channels=16, cells=1, affine=False), 32, 16, 20)
+
+
+if __name__ == "__main__":
+    main()

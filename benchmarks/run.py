@@ -1,4 +1,4 @@
-"""Runs every benchmark, one process each, and prints what they print.
+"""Runs the benchmarks but the long ones (`supernets.py`, `killing.py`), one process each, and prints what they print.
 
 make bench
 """
@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-BENCHMARKS = ("graph", "tracing", "costs", "faults", "study", "strategies")
+BENCHMARKS = ("graph", "oneshot", "tracing", "costs", "faults", "study", "strategies")
 
 
 def main() -> int:

@@ -47,6 +47,7 @@ METHODS: dict[str, tuple[type[oneshot.OneShotTrainer], dict[str, Any]]] = {
     "Gdas": (oneshot.GdasTrainer, {}),
     "FBNet": (oneshot.FBNetTrainer, {}),
     "ProxylessNas": (oneshot.ProxylessNasTrainer, {}),
+    "Enas": (oneshot.EnasTrainer, {"controller_steps": 10, "aggregate": 5}),
     "Spos": (oneshot.SposTrainer, {"calibration": 4, "evolution": oneshot.Evolution(20, 5, 10, 10, generations=3)}),
     "PathDropout": (oneshot.PathDropoutTrainer, {"calibration": 4, "samples": 50}),
     "Smash": (oneshot.SmashTrainer, {"samples": 40, "perturbations": 10}),
