@@ -10,6 +10,7 @@ sampling"; Kool, van Hoof and Welling, arXiv 1903.06059).
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -52,7 +53,7 @@ def draw(
     for _ in range(DRAWS):
         perturbed = logits + _noise(len(logits), n_chosen, generator).to(logits)
         soft = distribution.inclusion(perturbed / temperature, n_chosen)
-        if bool(torch.isfinite(perturbed).all()) and bool(torch.isfinite(soft).all()):
+        if math.isfinite(perturbed.detach().sum() + soft.detach().sum()):  # one look for all: a device waits for each
             return Draw(distribution.most_probable(perturbed, n_chosen), soft)
     raise FxnasError(
         f"no finite draw from the logits of {key!r} at temperature {temperature}: {logits.tolist()}; "
