@@ -2,14 +2,17 @@
 
 python benchmarks/oneshot.py
 
-Both sides train copies of the same layers on the same batches, turn by turn in one process. Before that, outputs and
-gradients are compared. Memory is the largest sum of what the step holds at one time beyond what was there before it.
+Both sides train copies of the same layers on the same batches, turn by turn in one process; on a CPU the time is that
+of its one thread. Before that, outputs and what is trained are compared. Memory is the largest sum of what the step
+holds at one time beyond what was there before it. "All gradients" is the supernet by hand that also computes those that
+a step doesn't need, as the public code does. A sampled path is selected anew in each step.
 """
 
 from __future__ import annotations
 
 import copy
 import random
+import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -246,7 +249,9 @@ def pair(model: nn.Module, images: Tensor) -> tuple[fxnas.ChoiceGraph, nn.Module
 
 
 def report(name: str, ours: Step, theirs: Step, goal: str, turns: int, *, memory: bool = True) -> None:
-    print(compare(f"{name}, time", synchronized(ours), synchronized(theirs), turns=turns, goal=goal), flush=True)
+    clock = time.thread_time if DEVICE.type == "cpu" else time.perf_counter
+    sides = synchronized(ours), synchronized(theirs)
+    print(compare(f"{name}, time", *sides, turns=turns, goal=goal, clock=clock), flush=True)
     if memory:
         one, other = peak_bytes(ours), peak_bytes(theirs)
         print(f"{f'{name}, memory':<58} {one / other:6.3f}   {one / 2**20:9.2f} MiB/ {other / 2**20:9.2f} MiB   {goal}")
