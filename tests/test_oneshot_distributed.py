@@ -64,7 +64,7 @@ torch.distributed.destroy_process_group()
 """
 
 
-@pytest.mark.parametrize("trainer", ["DartsTrainer", "UnrolledDartsTrainer", "EnasTrainer"])
+@pytest.mark.parametrize("trainer", ["DartsTrainer", "UnrolledDartsTrainer", "EnasTrainer", "SposTrainer"])
 def test_two_processes_do_what_one_does(trainer: str, tmp_path: Path) -> None:
     expected = run(trainer)
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}

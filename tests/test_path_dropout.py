@@ -39,6 +39,8 @@ def test_the_rate_grows_linearly_from_zero() -> None:
         method.begin_epoch(epoch, 5)
         rates.append(method.current_rate)
     assert rates == pytest.approx([0, 0.05, 0.1, 0.15, 0.2])
+    method.begin_epoch(0, 1)
+    assert method.current_rate == 0.2  # the only epoch is the last one
     method.begin_epoch(0, 5)
     assert all(len(method._kept(choice)) == len(choice.candidates) for choice in method.space.values())
 
@@ -67,6 +69,16 @@ def test_what_is_dropped_neither_runs_nor_moves(monkeypatch: pytest.MonkeyPatch)
     assert ran == ["outer.sigmoid", "twins.1.0"]  # the middle input of `two` isn't kept
     moved = {name for name, p in method.graph.module.named_parameters() if not torch.equal(p, before[name])}
     assert moved == {"twins.1.0.weight", "twins.1.0.bias", "head.weight", "head.bias"}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"rate": 1.5}, "rate is between 0 and 1, got 1.5"), ({"samples": 0}, "samples is at least 1, got 0")],
+    ids=["rate", "samples"],
+)
+def test_numbers_out_of_range(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(FxnasError, match=message):
+        PathDropout(graph(), **options)
 
 
 def test_without_data_there_is_nothing_to_compare_on() -> None:

@@ -110,6 +110,13 @@ def test_calibration_that_fails_leaves_no_trace() -> None:
     assert layer.momentum == 0.1 and layer.training and int(layer.num_batches_tracked) == 0
 
 
+def test_calibration_needs_a_batch() -> None:
+    method = with_data(Spos(trace(Normed().double(), batch(0)[0])))
+    method.train_batches = []
+    with pytest.raises(FxnasError, match="without a batch: the training data is empty"):
+        method.decide()
+
+
 def test_deciding_leaves_the_training_as_it_is() -> None:
     one, other = (with_data(Spos(graph(), evolution=SMALL)) for _ in range(2))
     trained(one, range(3))
@@ -160,6 +167,16 @@ def test_a_limit_holds_in_training_and_evolution() -> None:
     method.limit = Limit(cost, 0.5)
     with pytest.raises(FxnasError, match=r"none of 1000 random architectures costs at most 0\.5; the cheapest"):
         method.step(batch(0), batch(0))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"parents": 0}, "parents is at least 1, got 0"), ({"probability": -1}, "probability is between 0 and 1, got -1")],
+    ids=["parents", "probability"],
+)
+def test_numbers_out_of_range(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(FxnasError, match=message):
+        Evolution(**options)
 
 
 def test_without_data_there_is_nothing_to_compare_on() -> None:

@@ -29,7 +29,7 @@ def average(tensors: Sequence[Tensor]) -> None:
         return
     for kind in dict.fromkeys((t.dtype, t.device) for t in tensors):
         group = [t for t in tensors if (t.dtype, t.device) == kind]
-        flat = torch.cat([t.reshape(-1) for t in group])
+        flat = torch.cat([t.reshape(-1) for t in group]).to(_place(group[0].device))
         dist.all_reduce(flat)
         means = torch.split(flat / processes(), [t.numel() for t in group])
         for t, mean in zip(group, means, strict=True):
@@ -48,3 +48,8 @@ def broadcast(tensors: Sequence[Tensor]) -> None:
     if processes() > 1:
         for t in tensors:
             dist.broadcast(t, 0)
+
+
+def _place(device: torch.device) -> torch.device:
+    """Where tensors of a device are averaged: NCCL knows CUDA devices only."""
+    return torch.device("cuda") if device.type == "cpu" and dist.get_backend() == "nccl" else device

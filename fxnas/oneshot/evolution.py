@@ -43,6 +43,9 @@ class Evolution:
         mutations: children of one parent.
         probability: of each decision to be drawn anew in a mutation.
         generations: how many there are.
+
+    Raises:
+        FxnasError: a number is out of range.
     """
 
     population: int = 50
@@ -51,6 +54,14 @@ class Evolution:
     mutations: int = 25
     probability: float = 0.1
     generations: int = 20
+
+    def __post_init__(self) -> None:
+        least = {"population": 1, "parents": 1, "crossovers": 0, "mutations": 0, "generations": 1}
+        for name, smallest in least.items():
+            if getattr(self, name) < smallest:
+                raise FxnasError(f"{name} is at least {smallest}, got {getattr(self, name)}")
+        if not 0 <= self.probability <= 1:
+            raise FxnasError(f"probability is between 0 and 1, got {self.probability}")
 
     def run(
         self, space: SearchSpace, score: Callable[[Architecture], float], rng: random.Random, limit: Limit | None = None

@@ -9,6 +9,7 @@ import torch
 
 from fxnas.architecture import Architecture
 from fxnas.choice import Choice
+from fxnas.errors import FxnasError
 from fxnas.graph import ChoiceGraph
 from fxnas.oneshot.base import Batch, Metrics, OneShotMethod
 from fxnas.oneshot.distribution import Decision, multi_hot
@@ -45,6 +46,9 @@ class PathDropout(OneShotMethod):
 
     Attributes:
         current_rate: r.
+
+    Raises:
+        FxnasError: a number is out of range.
     """
 
     clip_norm, final_rate = 5.0, 0.0
@@ -59,6 +63,10 @@ class PathDropout(OneShotMethod):
         metric: Metric | None = None,
         **options: Any,
     ) -> None:
+        if not 0 <= rate <= 1:
+            raise FxnasError(f"rate is between 0 and 1, got {rate}")
+        if samples < 1:
+            raise FxnasError(f"samples is at least 1, got {samples}")
         super().__init__(graph, **options)
         self.relaxed = RelaxedGraph(graph)
         self.rate = self.current_rate = rate
@@ -67,7 +75,7 @@ class PathDropout(OneShotMethod):
     def begin_epoch(self, epoch: int, epochs: int) -> None:
         """Sets r."""
         super().begin_epoch(epoch, epochs)
-        self.current_rate = self.rate * epoch / max(epochs - 1, 1)
+        self.current_rate = self.rate * (epoch / (epochs - 1) if epochs > 1 else 1)
 
     def default_optimizer(self, parameters: Parameters) -> torch.optim.Optimizer:
         """SGD, see the class."""

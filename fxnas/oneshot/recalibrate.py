@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from fxnas.errors import FxnasError
+from fxnas.oneshot import distributed
 from fxnas.oneshot.base import Batch
 
 
@@ -27,22 +29,33 @@ class Recalibration:
     def compute(self, run: Callable[[Batch], object], batches: Iterable[Batch]) -> None:
         """Resets all statistics and takes those of what runs: the mean over the batches, each counting alike.
 
-        Only these layers are in training mode meanwhile: nothing is dropped out.
+        Only these layers are in training mode meanwhile: nothing is dropped out. Several processes take the mean of
+        theirs.
 
         Args:
             run: runs the module on a batch.
             batches: training batches.
+
+        Raises:
+            FxnasError: there is no batch.
         """
         before = [(layer.training, layer.momentum) for layer in self.layers]
         try:
             for layer in self.layers:
                 layer.reset_running_stats()
                 layer.training, layer.momentum = True, None  # None: the mean over all batches
+            count = 0
             for batch in batches:
                 run(batch)
+                count += 1
         finally:
             for layer, (training, momentum) in zip(self.layers, before, strict=True):
                 layer.training, layer.momentum = training, momentum
+        if not count:
+            raise FxnasError(
+                "the statistics of BatchNorm can't be computed without a batch: the training data is empty"
+            )
+        distributed.average([t for layer in self.layers for t in layer.buffers() if t.is_floating_point()])
 
     @torch.no_grad()
     def restore(self) -> None:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from itertools import islice
 from types import TracebackType
 from typing import Self
 
 from fxnas.architecture import Architecture
 from fxnas.errors import FxnasError
-from fxnas.oneshot import distributed
 from fxnas.oneshot.base import Batch, OneShotMethod
 from fxnas.oneshot.recalibrate import Recalibration
-from fxnas.oneshot.selection import Metric
+from fxnas.oneshot.selection import Metric, score
 
 
 class SupernetScores:
@@ -35,6 +33,8 @@ class SupernetScores:
     """
 
     def __init__(self, method: OneShotMethod, metric: Metric | None, calibration: int) -> None:
+        if calibration < 0:
+            raise FxnasError(f"calibration is a number of batches, 0 or more, got {calibration}")
         self.method, self.calibration = method, calibration
         self.metric = metric or (lambda output, target: -method.loss(output, target))
         self.known: dict[Architecture, float] = {}
@@ -65,23 +65,13 @@ class SupernetScores:
         self.method.graph.select(self._before)
 
     def __call__(self, architecture: Architecture) -> float:
-        """The mean of the metric over the validation batches, each counting alike."""
+        """The mean of the metric over the validation data, each element counting alike; see `score`."""
         if architecture not in self.known:
             self.method.graph.select(architecture)
             if self._calibrates:
                 self.recalibration.compute(self._run, islice(iter(self.method.train_batches or ()), self.calibration))
-            self.known[architecture] = self._measured()
+            self.known[architecture] = score(self.method, architecture, self.method.valid_batches or (), self.metric)
         return self.known[architecture]
 
     def _run(self, batch: Batch) -> object:
         return self.method.run(self.method.graph.module, batch[0])
-
-    def _measured(self) -> float:
-        total, count = 0.0, 0
-        for inputs, target in self.method.valid_batches or ():
-            output = self.method.run(self.method.graph.module, inputs)
-            total, count = total + float(self.metric(output, self.method.moved(target))), count + 1
-        if not count:
-            raise FxnasError("architectures can't be compared without a batch: the validation data is empty")
-        score = distributed.mean(total / count)
-        return -math.inf if math.isnan(score) else score  # comparing with NaN, `max` would keep whatever came first
