@@ -128,3 +128,8 @@ def sides(weights: Tensor, candidate: int | None) -> Tensor:
 
 def _presence(weights: Tensor) -> Tensor:
     return 1 - (1 - weights).prod()
+
+
+def divided(total: Any, count: Tensor | int) -> Any:
+    """A mixed sum divided by how many are chosen; None where nothing runs."""
+    return None if total is None else total / count

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import operator
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -108,7 +107,7 @@ class Relax(Pass):
         mixed = _mix(node, node.args[0], scaled, details["key"], details["candidates"])
         if averaged:  # at the end, as eager Python does: 1/3 of each of three is something else
             count = node.graph.call_function(mixing.number, (weights,)) if n_chosen is None else n_chosen
-            return node.graph.call_function(operator.truediv, (mixed, count))
+            return node.graph.call_function(mixing.divided, (mixed, count))
         return node.graph.call_function(list, ((mixed,),)) if reduction == "none" else mixed
 
 

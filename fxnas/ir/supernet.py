@@ -70,7 +70,9 @@ class Supernet(GraphModule):
         found = (conditions[node] for node in graph.nodes)
         regions = tuple(dict.fromkeys(c for c in found if c is not ALWAYS))
         state["_evaluation"] = Evaluation(regions)
-        defaults = {**_defaults(graph), **_defaults_of_guards(regions)}
+        defaults = _defaults(graph)
+        for key, default in _defaults_of_guards(regions).items():
+            defaults.setdefault(key, default)
         state["_keys"] = keys = tuple(defaults)
         source = Source(graph, self, conditions, keys, regions)
         state["_code"] = source.text
