@@ -87,6 +87,10 @@ def test_json_is_for_machines(net: Path, capsys: pytest.CaptureFixture[str]) -> 
     [
         (["-O", "clip=1"], "darts has no argument 'clip', did you mean 'clip_norm'?"),
         (["-O", "seed=1"], "darts has no argument 'seed'"),
+        (["-O", "penalty=1"], "darts has no argument 'penalty'"),
+        (["-O", "clip_norm=much"], "clip_norm is written as float | None, got 'much'"),
+        (["-m", "spos", "-O", "evolution=3"], 'evolution is written as {"generations": 5, …}'),
+        (["-m", "spos", "-O", "metric=nowhere"], "no 'nowhere' there"),
         (["--data", "dat"], "no 'dat' there"),
         (["--data", "number"], "not a function that returns data"),
         (["--loss", "los"], "no 'los' there"),
@@ -103,6 +107,12 @@ def test_costs_steer_the_search(method: str, net: Path, capsys: pytest.CaptureFi
     of = ("--cost", "params", "--cost-weight", "1", "--json", "-n", "4", "--batch-size", "4")
     assert run("net.py:Net", "-m", method, *of) == 0
     assert json.loads(capsys.readouterr().out)["architecture"]["op"] == "lin"
+
+
+def test_options_of_every_form(net: Path) -> None:
+    assert run("net.py:Net", "-m", "gdas", "-n", "1", "-O", "temperatures=[5, 0.5]") == 0
+    evolution = 'evolution={"generations": 1, "population": 2}'
+    assert run("net.py:Net", "-m", "spos", "-n", "1", "-O", evolution, "-O", "metric=mse", "-O", "calibration=0") == 0
 
 
 def test_limits_hold(net: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-import json as json_module
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -12,8 +10,9 @@ import typer
 
 from fxnas.cli import console
 from fxnas.cli.load import SEED, example_inputs, load_model
+from fxnas.cli.method_options import arguments_of, read_options
 from fxnas.cli.options import Inputs, Json, Model
-from fxnas.errors import FxnasError, nearest
+from fxnas.errors import FxnasError
 from fxnas.named import load_object, users_code
 
 if TYPE_CHECKING:
@@ -55,6 +54,7 @@ OFFERS = {
     MethodName.smash: _Offer("SmashTrainer", "random paths, whose weights a hypernetwork generates"),
     MethodName.spos: _Offer("SposTrainer", "one drawn uniformly, evolution at the end"),
 }
+OWN = {"seed", "loss", "precision", "compile"}  # arguments of methods that have options of their own
 HELP = "How. " + "; ".join(f"{name}: {offer.help}" for name, offer in OFFERS.items()) + "."
 
 
@@ -108,7 +108,7 @@ def oneshot(
             "--option",
             "-O",
             metavar="NAME=VALUE",
-            help="An argument of the method, the value as JSON; once for each.",
+            help="An argument of the method, the value as JSON or a function's name; once for each.",
             show_default=False,
         ),
     ] = None,
@@ -169,12 +169,13 @@ def oneshot(
     """
     module, found = load_model(model), _data(data, model)
     graph = _traced(module, inputs, model, found["dataset_train"])
+    priced = _priced(method, graph, cost, cost_weight, cost_limit)
     trainer = _trainer(
         method,
         graph,
         **found,
         **_functions(loss, metrics, model),
-        options=dict(map(_option, option or ())) | _priced(method, graph, cost, cost_weight, cost_limit),
+        options=read_options(option or [], _kind(method), method, model, OWN) | priced,
         num_epochs=epochs,
         batch_size=batch_size,
         seed=seed,
@@ -214,7 +215,7 @@ def _priced(
     from fxnas.oneshot import Added, Limit, LogAdded
 
     wanted = "penalty" if limit is None else "limit"
-    if wanted not in _arguments(_kind(method)):
+    if wanted not in arguments_of(_kind(method)):
         raise typer.BadParameter(f"{method} has no {'--cost-weight' if limit is None else '--cost-limit'}")
     model = getattr(costs, cost)(graph)
     if limit is not None:
@@ -224,12 +225,7 @@ def _priced(
 
 
 def _trainer(method: MethodName, model: Any, options: dict[str, Any], **settings: Any) -> OneShotTrainer:
-    kind = _kind(method)
-    known = _arguments(kind)
-    for name in options:
-        if name not in known or name in settings:
-            raise FxnasError(f"{method} has no argument {name!r}{nearest(name, known)}; it has {', '.join(known)}")
-    return kind(model, **settings, **options)
+    return _kind(method)(model, **settings, **options)
 
 
 def _kind(method: MethodName) -> type[OneShotTrainer]:
@@ -237,25 +233,6 @@ def _kind(method: MethodName) -> type[OneShotTrainer]:
 
     kind: type[OneShotTrainer] = getattr(methods, OFFERS[method].trainer)
     return kind
-
-
-def _arguments(kind: type[OneShotTrainer]) -> list[str]:
-    return list(dict.fromkeys(name for each in kind.method_type.__mro__ for name in _own_arguments(each)))
-
-
-def _own_arguments(kind: type) -> list[str]:
-    parameters = inspect.signature(kind.__init__).parameters if "__init__" in kind.__dict__ else {}  # type: ignore[misc]
-    return [name for name, parameter in parameters.items() if parameter.kind is parameter.KEYWORD_ONLY]
-
-
-def _option(text: str) -> tuple[str, Any]:
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise typer.BadParameter(f"--option {text!r}: expected NAME=VALUE")
-    try:
-        return name, json_module.loads(value)
-    except ValueError:
-        return name, value  # a string needs no quotes
 
 
 def _data(name: str, model: str) -> dict[str, Any]:
