@@ -73,7 +73,8 @@ def _read(name: str, text: str, annotation: str, model: str) -> Any:
         value = text
     if kind == "Evolution":
         return _evolution(value)
-    if not isinstance(value, _PLAIN[kind]) or (isinstance(value, bool) and kind != "bool"):
+    fits = isinstance(value, _PLAIN[kind]) and (kind == "bool" or not isinstance(value, bool))
+    if not fits:
         raise FxnasError(f"{name} is written as {annotation}, got {text!r}")
     return tuple(value) if kind == "tuple" else value
 
