@@ -4,8 +4,9 @@ An exporter takes a materialized network: one without choices left open. It writ
 it wrote, and renames. A failure raises `ExportError` and leaves nothing behind.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from fxnas.lazy import lazily
 
 if TYPE_CHECKING:
     from fxnas.exporters.architecture import export_architecture as export_architecture
@@ -28,15 +29,4 @@ _DEFINED_IN = {
 }
 
 __all__ = [*_DEFINED_IN]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _DEFINED_IN:
-        raise AttributeError(f"module 'fxnas.exporters' has no attribute {name!r}")
-    value = getattr(import_module(_DEFINED_IN[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazily(__name__, _DEFINED_IN)

@@ -1,7 +1,8 @@
 """Cost models: what an architecture costs, looked up in tables that are exact sums. One file each."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from fxnas.lazy import lazily
 
 if TYPE_CHECKING:
     from fxnas.costs.lookup import table as table
@@ -28,15 +29,4 @@ _DEFINED_IN = {
 }
 
 __all__ = [*_DEFINED_IN]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _DEFINED_IN:
-        raise AttributeError(f"module 'fxnas.costs' has no attribute {name!r}")
-    value = getattr(import_module(_DEFINED_IN[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazily(__name__, _DEFINED_IN)

@@ -1,7 +1,8 @@
 """Evaluators: what a trial does with an architecture to find out how good it is. One file each."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from fxnas.lazy import lazily
 
 if TYPE_CHECKING:
     from fxnas.evaluators.base import Evaluator as Evaluator
@@ -30,15 +31,4 @@ _DEFINED_IN = {
 }
 
 __all__ = [*_DEFINED_IN]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _DEFINED_IN:
-        raise AttributeError(f"module 'fxnas.evaluators' has no attribute {name!r}")
-    value = getattr(import_module(_DEFINED_IN[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazily(__name__, _DEFINED_IN)

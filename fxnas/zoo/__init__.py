@@ -5,8 +5,9 @@ kinds of choices in a network that traces and trains in seconds on a CPU. On the
 others, `fxnas.zoo:NasBench201` and `fxnas.zoo:NasBench201.small`.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from fxnas.lazy import lazily
 
 if TYPE_CHECKING:
     from fxnas.zoo.darts import Darts as Darts
@@ -29,15 +30,4 @@ _DEFINED_IN = {
 }
 
 __all__ = [*_DEFINED_IN]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _DEFINED_IN:
-        raise AttributeError(f"module 'fxnas.zoo' has no attribute {name!r}")
-    value = getattr(import_module(_DEFINED_IN[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazily(__name__, _DEFINED_IN)
