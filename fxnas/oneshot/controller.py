@@ -13,6 +13,7 @@ from torch.nn.utils import skip_init
 
 from fxnas.choice import Choice
 from fxnas.oneshot import distribution
+from fxnas.oneshot.candidates import candidate_rows
 from fxnas.oneshot.distribution import Decision
 from fxnas.space import SearchSpace
 
@@ -75,7 +76,7 @@ class Controller(nn.Module):
     ) -> None:
         super().__init__()
         self.space, self.tanh_constant, self.skip_target = space, tanh_constant, skip_target
-        self.rows = _rows(space)
+        self.rows = candidate_rows(space)
         self.start = nn.Parameter(torch.empty(1, size))
         self.embeddings = nn.Parameter(torch.empty(sum(len(choice.candidates) for choice in space.values()), size))
         self.cell = _empty(nn.LSTMCell, size, size)
@@ -160,15 +161,6 @@ class _Walk:
 def _empty(kind: type[_Layer], inputs: int, outputs: int) -> _Layer:
     """A layer without bias, nothing drawn for its weights: the global generator stays as it is."""
     return skip_init(kind, inputs, outputs, bias=False)  # type: ignore[no-untyped-call, no-any-return]
-
-
-def _rows(space: SearchSpace) -> dict[str, range]:
-    """Which of all candidates are those of a choice."""
-    rows, end = {}, 0
-    for key, choice in space.items():
-        rows[key] = range(end, end + len(choice.candidates))
-        end += len(choice.candidates)
-    return rows
 
 
 def _divergence(logits: Tensor, target: float) -> Tensor:

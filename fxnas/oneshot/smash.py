@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from fxnas.architecture import Architecture
 from fxnas.graph import ChoiceGraph
 from fxnas.oneshot.base import Batch, Metrics, OneShotMethod
+from fxnas.oneshot.candidates import candidate_rows
 from fxnas.oneshot.generated import Predicate, layers, substituted
 from fxnas.oneshot.hypernet import HyperNet
 from fxnas.oneshot.scoring import SupernetScores
@@ -73,12 +74,10 @@ class Smash(OneShotMethod):
     def trained(self) -> Parameters:
         """The weights that aren't generated, and those of the HyperNet."""
         self._layers = layers(self.graph, self._generated)
-        self._offsets, length = {}, 0
-        for key, choice in self.space.items():
-            self._offsets[key] = length
-            length += len(choice.candidates)
+        self._rows = candidate_rows(self.space)
+        self._width = sum(map(len, self._rows.values()))
         shapes = {path: tuple(layer.weight.shape) for path, layer in self._layers.items()}
-        self.hypernet = HyperNet(shapes, length, generator=self.generator, **self._hypernet).to(self.device)
+        self.hypernet = HyperNet(shapes, self._width, generator=self.generator, **self._hypernet).to(self.device)
         replaced = {id(layer.weight) for layer in self._layers.values()}
         return [*(p for p in super().trained() if id(p) not in replaced), *self.hypernet.parameters()]
 
@@ -101,9 +100,9 @@ class Smash(OneShotMethod):
 
     def encoded(self, architecture: Mapping[str, Sequence[int]]) -> Tensor:
         """Ones at the chosen candidates of all choices that take part, zeros elsewhere."""
-        encoding = torch.zeros(sum(len(choice.candidates) for choice in self.space.values()))
+        encoding = torch.zeros(self._width)
         for key, decision in self.space.canonical(self.space.complete(architecture)).items():
-            encoding[[self._offsets[key] + candidate for candidate in decision]] = 1.0
+            encoding[[self._rows[key][candidate] for candidate in decision]] = 1.0
         return encoding.to(self.device)
 
     def run(self, module: nn.Module, inputs: Any) -> Any:
