@@ -20,14 +20,24 @@ def seeded(seed: int) -> Iterator[None]:
     """
     with ExitStack() as stack:
         stack.callback(random.setstate, random.getstate())
-        random.seed(seed)
         if (numpy := sys.modules.get("numpy")) is not None:
             stack.callback(numpy.random.set_state, numpy.random.get_state())
-            numpy.random.seed(seed)
+        seed_python_and_numpy(seed)
         if (torch := sys.modules.get("torch")) is not None:
             stack.enter_context(_fork(torch))
             torch.manual_seed(seed)
         yield
+
+
+def seed_python_and_numpy(seed: int) -> None:
+    """Seeds both, NumPy where the process has imported it.
+
+    Args:
+        seed: 0 to 2³² - 1, NumPy's range.
+    """
+    random.seed(seed)
+    if (numpy := sys.modules.get("numpy")) is not None:
+        numpy.random.seed(seed)
 
 
 def _fork(torch: Any) -> Any:

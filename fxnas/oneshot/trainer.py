@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from fxnas.architecture import Architecture
 from fxnas.errors import FxnasError
-from fxnas.evaluators.seeded import seeded
+from fxnas.evaluators.seeded import seed_python_and_numpy, seeded
 from fxnas.graph import ChoiceGraph
 from fxnas.oneshot import distributed
 from fxnas.oneshot.base import Batch, Loss, OneShotMethod
@@ -178,7 +178,7 @@ class OneShotTrainer:
         """What is random in a step, such as dropout and augmentation, is a function of seed, process and step."""
         words = (self.seed, distributed.rank(), step, part)
         torch.manual_seed(hash(words) % 2**63)
-        _reseed_others(hash(words) % 2**32)
+        seed_python_and_numpy(hash(words) % 2**32)
 
     def _means(self, steps: int) -> dict[str, float]:
         means = {name: float(total) / steps for name, total in self._sums.items()}
@@ -304,15 +304,6 @@ def _graph(model: nn.Module | ChoiceGraph, batches: Batches, seed: int) -> Choic
     with seeded(seed):
         inputs, _ = next(islice(batches, 1))
         return trace(model, inputs)
-
-
-def _reseed_others(seed: int) -> None:
-    import random
-
-    import numpy as np
-
-    random.seed(seed)
-    np.random.seed(seed)
 
 
 def _difference(stored: Mapping[str, Any], own: Mapping[str, Any]) -> str:
