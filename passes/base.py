@@ -151,6 +151,11 @@ def _paths(graph: ChoiceGraph) -> set[str]:
     return {path for names in held for path, _ in names(remove_duplicate=False)}
 
 
+def line_of(node: Node) -> str:
+    """The user's line, for error messages."""
+    return str(node.meta.get("frame") or "the graph")
+
+
 def around(node: Node, lines: int = 2) -> str:
     """The text around a node, for error messages."""
     nodes = list(node.graph.nodes)

@@ -8,7 +8,7 @@ from fxnas.errors import PassError
 from fxnas.graph import ChoiceGraph
 from fxnas.ir.liveness import guard_of
 from fxnas.ir.writes import disjoint, is_shared_write, old_reads
-from fxnas.passes.base import Pass, around
+from fxnas.passes.base import Pass, around, line_of
 from fxnas.passes.outofplace import take_out_of_place, written_value
 
 
@@ -40,8 +40,9 @@ class RepairInPlace(Pass):
         if value is None:
             obstacle = obstacle or "it writes to several values"
         if value is None or obstacle:
-            place = write.meta.get("frame") or "the graph"
-            raise PassError(f"{self}: {place}: {write} can't be made out of place: {obstacle}:\n{around(write)}")
+            raise PassError(
+                f"{self}: {line_of(write)}: {write} can't be made out of place: {obstacle}:\n{around(write)}"
+            )
         take_out_of_place(write, value, graph)
 
 

@@ -16,7 +16,7 @@ from fxnas.graph import ChoiceGraph
 from fxnas.ir.liveness import guard_of, is_choose, is_switch, switch_condition
 from fxnas.ir.supernet import Supernet
 from fxnas.passes.aliases import crossings
-from fxnas.passes.base import Pass, around
+from fxnas.passes.base import Pass, around, line_of
 
 PRESENT, ABSENT = 0, 1
 
@@ -81,8 +81,8 @@ class Relax(Pass):
             if crossing is not None:
                 seen = f"{crossing.reader} reads" if crossing.reader is not None else "others see"
                 raise PassError(
-                    f"{self}: {_place(crossing.write)}: {crossing.write} writes in place what {seen} on the other side "
-                    f"of the choice {node.kwargs['key']!r}; a mixture is a copy:\n{around(crossing.write)}"
+                    f"{self}: {line_of(crossing.write)}: {crossing.write} writes in place what {seen} on the other "
+                    f"side of the choice {node.kwargs['key']!r}; a mixture is a copy:\n{around(crossing.write)}"
                 )
 
     def _replace(self, node: Node, weights: dict[str, Node]) -> bool:
@@ -101,7 +101,7 @@ class Relax(Pass):
         n_chosen, reduction = details["n_chosen"], details["reduction"]
         if reduction == "mask" or (n_chosen != 1 and reduction in ("concat", "none")):
             what = {"mask": "a mask", "concat": "a concatenation", "none": "a list"}[reduction]
-            raise PassError(f"{self}: {_place(node)}: {what} of {details['key']!r} can't be mixed:\n{around(node)}")
+            raise PassError(f"{self}: {line_of(node)}: {what} of {details['key']!r} can't be mixed:\n{around(node)}")
         averaged = reduction == "mean" and n_chosen != 1
         scaled = _scaled(weights, n_chosen, averaged)
         mixed = _mix(node, node.args[0], scaled, details["key"], details["candidates"])
@@ -154,10 +154,6 @@ def _sides(node: Node, weights: Node) -> Node:
     key, candidate = str(node.kwargs["key"]), node.kwargs["candidate"]
     probabilities = node.graph.call_function(mixing.sides, (weights, candidate))
     return _mix(node, tuple(node.args), probabilities, side_key(key, candidate), ("present", "absent"))  # type: ignore[arg-type]
-
-
-def _place(node: Node) -> str:
-    return str(node.meta.get("frame") or "the graph")
 
 
 def _relaxed(condition: Condition) -> Condition:

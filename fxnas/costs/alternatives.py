@@ -13,6 +13,7 @@ from torch.utils import _pytree as pytree
 from fxnas.conditions import ALWAYS, NEVER, Condition, any_of, negate
 from fxnas.counting.tautology import always_true
 from fxnas.errors import PassError
+from fxnas.passes.base import line_of
 from fxnas.space import SearchSpace
 
 MOST_FORMS = 256
@@ -105,7 +106,7 @@ def is_possible(condition: Condition, space: SearchSpace) -> bool:
 def place(node: Node) -> str:
     """The user's line and the node, for messages."""
     target = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", node.target)
-    return f"{node.meta.get('frame') or 'the graph'}: node {node.name} ({target})"
+    return f"{line_of(node)}: node {node.name} ({target})"
 
 
 def unmeasured(node: Node, error: Exception, how: str = "on tensors without data") -> PassError:
