@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping
+from datetime import timedelta
 from types import TracebackType
 from typing import Protocol
 
@@ -58,26 +60,31 @@ class Bar:
 
     def __init__(self, total: int, before: list[Trial]) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn
         from rich.progress import Progress as RichProgress
+        from rich.table import Column
         from rich.text import Text
 
-        class _Rate(ProgressColumn):
-            """Trials in an hour."""
+        class _Speed(ProgressColumn):
+            """The average of this run and what is left at it: the speed of rich itself knows the last 30 s only."""
 
             def render(self, task: Task) -> Text:
-                return Text("" if task.speed is None else f"{task.speed * 3600:.3g}/h")
+                done, seconds = task.completed - len(before), task.elapsed
+                if done < 1 or not seconds:
+                    return Text("left -:--:--")
+                left = timedelta(seconds=math.ceil((total - task.completed) * seconds / done))
+                return Text.assemble(rate(done / seconds), " left ", (str(left), "progress.remaining"))
 
+        console = Console(stderr=True)
+        reports = Column(no_wrap=True, max_width=30)
         self._progress = RichProgress(
             TextColumn("search"),
             BarColumn(),
-            MofNCompleteColumn(),
+            MofNCompleteColumn(table_column=Column(no_wrap=True)),
             TextColumn("{task.fields[state]}"),
-            _Rate(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[running]}", style="dim"),
-            console=Console(stderr=True),
+            _Speed(table_column=Column(no_wrap=True)),
+            *[TextColumn("{task.fields[running]}", "dim", markup=False, table_column=reports)] * (console.width >= 80),
+            console=console,
         )
         self._best: float | None = None
         self._counts = {"running": 0, "failed": 0, "pruned": 0}
@@ -116,6 +123,14 @@ class Bar:
     def _state(self) -> str:
         best = [] if self._best is None else [f"best {self._best:.4g}"]
         return "  ".join(best + [f"{state} {count}" for state, count in self._counts.items() if count])
+
+
+def rate(speed: float) -> str:
+    """Trials a second in the unit of time that makes the number a short one: 8.3/s, 12/min, 1.5/h."""
+    units = {"s": 1, "min": 60, "h": 3600, "d": 86400}
+    unit = next((unit for unit, seconds in units.items() if speed * seconds >= 1), "d")
+    number = speed * units[unit]
+    return f"{number:.1f}/{unit}" if number < 9.95 else f"{number:.0f}/{unit}"
 
 
 def display(show: bool | None, total: int, before: list[Trial]) -> Progress:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import fxnas
 from fxnas.architecture import Architecture
 from fxnas.errors import FxnasError, SearchSpaceError
 from fxnas.evaluators import Report
+from fxnas.progress import Bar, rate
 from fxnas.space import SearchSpace
 from fxnas.strategies import RandomSearch
 
@@ -227,3 +229,22 @@ def test_progress_goes_to_standard_error(capfd: pytest.CaptureFixture[str]) -> N
     assert captured.out == ""
     assert "20/20" in captured.err
     assert "failed 1" in captured.err
+
+
+def test_progress_knows_the_speed_of_slow_trials(capfd: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
+    clock = iter(range(0, 10**9, 200))  # seconds, at each look: rich alone gives up after 30 without news
+    monkeypatch.setattr("rich.console.monotonic", lambda: next(clock))
+    result = search(trials=2)
+    with Bar(10, list(result.trials[:1])) as bar:
+        bar.finished(result.trials[1])
+    told = capfd.readouterr().err
+    assert "2/10" in told
+    assert re.search(r"\d\.\d/(min|h) left \d:\d\d:\d\d", told)
+
+
+@pytest.mark.parametrize(
+    ("speed", "told"),
+    [(250, "250/s"), (2.38, "2.4/s"), (0.999, "60/min"), (1 / 90, "40/h"), (1 / 7200, "12/d"), (1e-9, "0.0/d")],
+)
+def test_a_rate_is_a_short_number(speed: float, told: str) -> None:
+    assert rate(speed) == told
