@@ -351,5 +351,5 @@ def _difference(old: object, new: object, what: str) -> str:
 
 
 def _short(value: object) -> str:
-    text = json.dumps(value)
+    text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 200 else f"{text[:200]}…"

@@ -72,8 +72,10 @@ def opened(path: str, *, readonly: bool) -> sqlite3.Connection:
     """A connection to the study at `path`; its tables are made where there is no file and `readonly` is False.
 
     Raises:
-        FxnasError: there is no such study, it can't be opened, is locked, damaged, or of another program.
+        FxnasError: there is no such study, it is a folder, can't be opened, is locked, damaged, or of another program.
     """
+    if os.path.isdir(path):
+        raise FxnasError(f"study {path} is a folder; name a file in it, such as {os.path.join(path, 'search.db')}")
     if readonly and not os.path.isfile(path):
         raise FxnasError(f"study {path} does not exist")
     with worded(path):
@@ -130,7 +132,8 @@ def _prepare(connection: sqlite3.Connection, path: str, readonly: bool) -> None:
     if (found := _pragma(connection, "user_version")) != FORMAT:
         raise FxnasError(f"study {path} has format {found}, this fxnas reads {FORMAT}")
     if (found := _pragma(connection, "quick_check(1)")) != "ok":
-        raise FxnasError(f"study {path} is damaged: {found}; go on with a copy of it, or with a new study")
+        problem = str(found).splitlines()[-1]  # the first line names SQLite's name of the database
+        raise FxnasError(f"study {path} is damaged: {problem}; go on with a copy of it, or with a new study")
 
 
 def _is_empty(connection: sqlite3.Connection) -> bool:
@@ -170,7 +173,7 @@ def _problem(error: sqlite3.Error, path: str) -> str:
         case "SQLITE_CANTOPEN" if not os.path.isdir(folder):
             return f"can't be opened: there is no folder {folder}"
         case "SQLITE_CANTOPEN":
-            return f"can't be opened: a folder that can be written to is needed, and a file, got {path} in {folder}"
+            return f"can't be opened: a folder that can be written to is needed, got {folder}"
         case "SQLITE_CORRUPT" | "SQLITE_NOTADB":
             return f"is damaged, or no study: {error}; go on with a copy of it, or with a new study"
     return f"can't be used: {error} ({_name(error) or type(error).__name__}). Every finished trial is safe"

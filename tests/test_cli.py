@@ -196,6 +196,13 @@ class TestSearch:
         assert refused.code == 2
         assert "ppo has no --population; it is an option of evolution, nsga2" in " ".join(refused.err.split())
 
+    def test_a_study_by_its_url(self, cli: Cli, tmp_path: Path) -> None:
+        search = ("search", "net.py:Net", *INPUT, "-e", "net.py:score", "-s", "random", "-n", "2", "--study")
+        assert cli(*search, "sqlite:///s.db").code == 0
+        assert (tmp_path / "s.db").is_file()
+        assert len(cli("study", "show", "sqlite:///s.db", "--json").json["trials"]) == 2
+        assert "of the form sqlite:///path, got 'mysql://s'" in cli(*search, "mysql://s").err
+
     def test_json_and_a_study_to_go_on_with(self, cli: Cli) -> None:
         arguments = ("search", "net.py:Net", *INPUT, "-e", "net.py:score", "-s", "random", "--study", "s", "--json")
         first = cli(*arguments, "-n", "5").json
@@ -230,6 +237,7 @@ class TestSearch:
         done = cli("search", "net.py:Net", *INPUT, "-e", "fails", "-n", "3")
         assert done.code == 1
         assert "none of 3 trials has a score; the first: RuntimeError: cannot train" in done.err
+        assert done.out == "3 trials, 3 failed\n"
 
 
 TRIAL = """

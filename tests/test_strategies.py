@@ -44,6 +44,8 @@ def test_says_what_it_cannot_use(make: Callable[..., Strategy]) -> None:
             make(space).tell(space.default, refused)
     with pytest.raises(ArchitectureError, match="nowhere"):
         make(space).tell({"nowhere": (0,)}, 1.0)
+    with pytest.raises(SearchSpaceError, match=r"such as graph\.space, got 'space.json'"):
+        make("space.json")
     with pytest.raises(SearchSpaceError, match="seed"):
         make(space, seed=0.5)
 

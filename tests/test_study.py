@@ -21,6 +21,7 @@ from spaces import flat_space, nested_space
 import fxnas
 from fxnas import study_file
 from fxnas.architecture import Architecture
+from fxnas.choice import Choice
 from fxnas.conditions import ALWAYS
 from fxnas.errors import FxnasError, SearchSpaceError
 from fxnas.evaluators import TrainAndScore, TrialCommand
@@ -293,13 +294,19 @@ class TestRefused:
         with pytest.raises(SearchSpaceError, match="trial 0: "):
             search(study=tmp_path / "s")
 
+    def test_a_difference_is_shown_in_its_own_letters(self, tmp_path: Path) -> None:
+        with Study(tmp_path / "s") as study:
+            study.begin(SearchSpace([Choice("kern", "layer_choice", ("groß", "klein"), 1)]), {})
+            with pytest.raises(SearchSpaceError, match=r'"groß", "klein"\]\}, is .*"größer"'):
+                study.begin(SearchSpace([Choice("kern", "layer_choice", ("größer", "klein"), 1)]), {})
+
     def test_what_is_no_study(self, tmp_path: Path) -> None:
         (tmp_path / "text").write_text("conv1, conv2\n" * 100)
         edited(tmp_path / "other", "CREATE TABLE t (a)")
         for name, message in [
             ("text", "is damaged, or no study: file is not a database"),
             ("other", "other is not a study of fxnas but another program's database"),
-            (".", "can't be opened: a folder that can be written to is needed, and a file"),
+            (".", "is a folder; name a file in it"),
             ("nowhere/s", "can't be opened: there is no folder"),
         ]:
             with pytest.raises(FxnasError, match=message):
@@ -310,6 +317,15 @@ class TestRefused:
         edited(tmp_path / "s", "PRAGMA user_version = 9")
         with pytest.raises(FxnasError, match="has format 9, this fxnas reads 1"):
             search(study=tmp_path / "s")
+
+    def test_damage_is_told_in_one_line(self, tmp_path: Path) -> None:
+        search(study=tmp_path / "s", trials=1)
+        content = bytearray((tmp_path / "s").read_bytes())
+        content[2 * 4096 : 3 * 4096] = b"\xff" * 4096
+        (tmp_path / "s").write_bytes(content)
+        with pytest.raises(FxnasError, match=r"^study .* is damaged: (?!\*\*\*).*; go on with a copy of it") as caught:
+            search(study=tmp_path / "s")
+        assert "\n" not in str(caught.value)
 
     def test_a_truncated_file(self, tmp_path: Path) -> None:
         search(study=tmp_path / "s", trials=100, reuse=False)

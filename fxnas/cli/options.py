@@ -7,6 +7,18 @@ from typing import Annotated
 
 import typer
 
+from fxnas.study_file import path_of
+
+
+def study_path(text: str) -> Path:
+    """The file of a study that is named by its path or by a URL; `Path` would make one slash of two.
+
+    Raises:
+        FxnasError: a URL of another kind.
+    """
+    return Path(path_of(text))
+
+
 _MODEL = typer.Argument(
     help="Where the model is: path/to/file.py:factory or package.module:factory; a function without arguments "
     "that returns an nn.Module, or the module itself.",
@@ -22,6 +34,20 @@ CommandLine = Annotated[
         metavar="COMMAND",
         help="In place of a model: the command of a trial, such as 'python train.py', run in a folder of its own. Its "
         "script calls get_and_apply_next_architecture(model) and report_final_result(score), or does what these do.",
+        show_default=False,
+    ),
+]
+StudyFile = Annotated[
+    Path, typer.Argument(help="The file of the study, or sqlite:///path.", parser=study_path, show_default=False)
+]
+StudyOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--study",
+        "-d",
+        help="Record trials in this file (or sqlite:///path), and go on from it.",
+        parser=study_path,
+        metavar="<path>",
         show_default=False,
     ),
 ]

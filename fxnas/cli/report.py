@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fxnas.cli import console
-from fxnas.cli.study import StudyFile
+from fxnas.cli.options import StudyFile
 from fxnas.study import Study
 
 

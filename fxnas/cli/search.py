@@ -9,7 +9,7 @@ import typer
 
 from fxnas.cli import console
 from fxnas.cli.load import make_graph
-from fxnas.cli.options import CommandLine, FixedBatch, Inputs, Json, refuse
+from fxnas.cli.options import CommandLine, FixedBatch, Inputs, Json, StudyOption, refuse
 from fxnas.cli.strategies import HELP, StrategyName, make_strategy, users_of
 from fxnas.named import full_name
 from fxnas.recipe import Recipe
@@ -78,9 +78,7 @@ def search(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same search.")] = 0,
-    study: Annotated[
-        Path | None, typer.Option("--study", "-d", help="Record trials here, and go on from it.", show_default=False)
-    ] = None,
+    study: StudyOption = None,
     workers: Annotated[int, typer.Option(min=0, help="Trials at a time, each in a process; 0: in this one.")] = 0,
     engine: Annotated[
         str | None,
@@ -205,6 +203,9 @@ def _show(result: SearchResult, output: Path | None, json: bool) -> None:
         )
         return
     rows = [(t.number, f"{t.score:.6g}", console.one_line(t.architecture.to_json())) for t in best]
-    console.print_table(("trial", "score", "architecture"), rows, title=str(result))
+    if rows:
+        console.print_table(("trial", "score", "architecture"), rows, title=str(result))
+    else:
+        console.print_text(str(result))
     if output is not None and best:
         console.print_text(f"best architecture written to {output}")

@@ -9,12 +9,10 @@ from typing import Annotated, Any
 import typer
 
 from fxnas.cli import console
-from fxnas.cli.options import Json
+from fxnas.cli.options import Json, StudyFile
 from fxnas.errors import FxnasError
 from fxnas.files import json_text, write_atomic
 from fxnas.study import Study
-
-StudyFile = Annotated[Path, typer.Argument(help="The file of the study.", show_default=False)]
 
 app = typer.Typer(help="Look at studies: the records of searches.", no_args_is_help=True)
 

@@ -34,6 +34,8 @@ class Strategy(ABC):
     """
 
     def __init__(self, space: SearchSpace, *, seed: int = 0) -> None:
+        if not isinstance(space, SearchSpace):
+            raise SearchSpaceError(f"a strategy needs a SearchSpace, such as graph.space, got {shown(space)}")
         if isinstance(seed, bool) or not isinstance(seed, int):
             raise SearchSpaceError(f"seed must be an int, got {seed!r}")
         self.space = space
