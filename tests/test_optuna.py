@@ -59,6 +59,28 @@ class TestOptunaSampler:
         with pytest.raises(SearchSpaceError, match="sampler is an Optuna sampler"):
             OptunaSampler(flat_space(), sampler=lambda seed: QMCSampler)
 
+    @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+    @pytest.mark.parametrize("name", ["TPESampler", "NSGAIIISampler", "QMCSampler"])
+    def test_a_class_gets_the_seed_by_its_name(self, name: str) -> None:
+        from optuna import samplers
+
+        first, second = (OptunaSampler(flat_space(), seed=7, sampler=getattr(samplers, name)) for _ in range(2))
+        for _ in range(20):
+            proposal = first.ask()
+            assert proposal == second.ask()
+            first.tell(proposal, separable(proposal))
+            second.tell(proposal, separable(proposal))
+
+    def test_a_class_that_takes_no_seed_alone_is_refused(self) -> None:
+        from optuna.samplers import GridSampler
+
+        with pytest.raises(SearchSpaceError, match="no GridSampler can be made of a seed alone"):
+            OptunaSampler(flat_space(), sampler=GridSampler)
+
+    @pytest.mark.parametrize("seed", [-1, 2**70])
+    def test_any_integer_is_a_seed(self, seed: int) -> None:
+        assert OptunaSampler(flat_space(), seed=seed).ask()
+
     def test_large_subsets_are_one_parameter_a_candidate(self) -> None:
         names = ("",) * 12
         space = SearchSpace([Choice("any", "input_choice", names, None), Choice("five", "input_choice", names, 5)])

@@ -27,8 +27,8 @@ class OptunaSampler(Strategy):
     Args:
         space: the space to search.
         seed: see `Strategy`. A sampler that is given ready-made has its own.
-        sampler: a function from a seed to a sampler, such as `lambda seed: optuna.samplers.GPSampler(seed=seed)`, or a
-            sampler; by default TPE.
+        sampler: a class of samplers that take a seed, such as `optuna.samplers.GPSampler`, a function from a seed to a
+            sampler, or a sampler; by default TPE.
 
     Raises:
         SearchSpaceError: Optuna is not installed, or the sampler isn't one.
@@ -73,9 +73,12 @@ class OptunaSampler(Strategy):
             self._waiting.pop(canonical, None)
 
     def _made(self, sampler: Any) -> Any:
+        seed = self.seed % 2**32  # what NumPy, which samplers draw from, takes
         if sampler is None:
-            return self._optuna.samplers.TPESampler(seed=self.seed)
-        return sampler(self.seed) if callable(sampler) else sampler
+            return self._optuna.samplers.TPESampler(seed=seed)
+        if isinstance(sampler, type):
+            return _of_class(sampler, seed)
+        return sampler(seed) if callable(sampler) else sampler
 
     def _enqueued(self, architecture: Architecture) -> Any:
         """A trial whose parameters are those of the architecture."""
@@ -100,6 +103,17 @@ def _optuna() -> Any:
     except ImportError as error:
         raise SearchSpaceError("OptunaSampler needs Optuna: pip install 'fxnas[optuna]'") from error
     return optuna
+
+
+def _of_class(sampler: type, seed: int) -> Any:
+    """A sampler of a class; the first argument of many is not the seed, and what it is instead they take in silence."""
+    try:
+        return sampler(seed=seed)
+    except TypeError as error:
+        raise SearchSpaceError(
+            f"no {sampler.__name__} can be made of a seed alone ({error}); give one that is made, or a function from a "
+            "seed to one"
+        ) from error
 
 
 def _suggest(trial: Any, choice: Choice) -> Decision:
