@@ -245,7 +245,8 @@ class SearchResult:
         told = "".join(f", {count} {state}" for state, count in counts.items() if count)
         found = self.top(1)
         best = f", best {found[0].score:.6g} in trial {found[0].number}" if found else ""
-        return f"{len(self.trials)} trials{told}{best}"
+        count = len(self.trials)
+        return f"{count} trial{'' if count == 1 else 's'}{told}{best}"
 
 
 def _front(scored: Sequence[tuple[Point, Trial]]) -> list[Trial]:

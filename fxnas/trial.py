@@ -97,7 +97,7 @@ def report_final_result(value: float | Mapping[str, float] | Sequence[float]) ->
             each objective. One that isn't finite makes the trial a failed one.
 
     Raises:
-        FxnasError: it isn't numbers.
+        FxnasError: it isn't numbers, or none of several metrics is the score.
     """
     _report("final", value)
 
@@ -119,6 +119,9 @@ def _report(kind: str, value: Any) -> None:
 
 def _plain(kind: str, value: Any) -> Any:
     if isinstance(value, Mapping):
+        if kind == "final" and "score" not in value and len(value) != 1:
+            names = ", ".join(map(str, value)) or "nothing"
+            raise FxnasError(f'final result of {names}: one of several metrics must be called "score"')
         return {str(name): _number(kind, each) for name, each in value.items()}
     if kind == "final" and isinstance(value, Sequence) and not isinstance(value, str):
         return [_number(kind, each) for each in value]

@@ -27,6 +27,7 @@ class TestLoop:
         assert result.best_architecture == result.best.architecture
         assert [trial.number for trial in result.trials] == list(range(300))
         assert str(result) == f"300 trials, best {result.best.score:.6g} in trial {result.best.number}"
+        assert str(search(trials=1)).startswith("1 trial, best")
 
     def test_the_strategy_is_asked_and_told(self) -> None:
         strategy = evolution()

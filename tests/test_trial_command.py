@@ -134,15 +134,20 @@ class TestPython:
         with pytest.raises(FxnasError, match=r"intermediate result .*: a number is needed"):
             fxnas.report_intermediate_result(value)
 
+    @pytest.mark.parametrize("value", [{"accuracy": 0.5, "loss": 0.2}, {}])
+    def test_metrics_without_a_score_are_refused_by_hand_too(self, value: Any) -> None:
+        with pytest.raises(FxnasError, match='one of several metrics must be called "score"'):
+            fxnas.report_final_result(value)
+
     def test_numbers_of_other_libraries_are_numbers(self, monkeypatch: pytest.MonkeyPatch) -> None:
         import numpy
         import torch
 
         monkeypatch.setenv(trial.RESULTS, "r")
-        fxnas.report_final_result({"a": numpy.float32(0.5), "b": torch.tensor(2)})
+        fxnas.report_final_result({"score": numpy.float32(0.5), "b": torch.tensor(2)})
         fxnas.report_final_result([1, float("inf")])
         assert [json.loads(line) for line in Path("r").read_text().splitlines()] == [
-            {"final": {"a": 0.5, "b": 2.0}},
+            {"final": {"score": 0.5, "b": 2.0}},
             {"final": [1.0, None]},
         ]
 
