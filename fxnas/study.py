@@ -243,7 +243,7 @@ class Study:
             name: of the study there; by default the name of this file.
 
         Raises:
-            FxnasError: optuna isn't installed, or the storage has a study of that name.
+            FxnasError: optuna isn't installed, the storage can't be used, or has a study of that name.
         """
         from fxnas.study_optuna import write_optuna
 

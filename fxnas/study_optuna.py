@@ -15,10 +15,11 @@ def write_optuna(rows: Sequence[Mapping[str, Any]], name: str, url: str) -> None
     """Adds an optuna study called `name` to the storage at `url`; see `Study.to_optuna`.
 
     Raises:
-        FxnasError: optuna isn't installed, or the storage has such a study.
+        FxnasError: optuna isn't installed, the storage can't be used, or has such a study.
     """
     try:
         import optuna
+        from sqlalchemy.exc import SQLAlchemyError  # optuna needs it, too
     except ImportError as error:
         raise FxnasError("handing a study to optuna needs optuna: pip install 'fxnas[optuna]'") from error
     values = {key: _texts(rows, key) for key in dict.fromkeys(key for row in rows for key in row["architecture"])}
@@ -28,6 +29,9 @@ def write_optuna(rows: Sequence[Mapping[str, Any]], name: str, url: str) -> None
         study = optuna.create_study(storage=url, study_name=name, directions=["maximize"] * count)
     except optuna.exceptions.DuplicatedStudyError as error:
         raise FxnasError(f"{url} has a study called {name!r} already: give another name") from error
+    except (SQLAlchemyError, ImportError) as error:  # no such file, host or kind of database, or no driver for it
+        told = str(error).splitlines()[0]
+        raise FxnasError(f"optuna can't use the storage {url}: {told}; give one such as sqlite:///optuna.db") from error
     for row in rows:
         params = {key: _text(decision) for key, decision in row["architecture"].items()}
         study.add_trial(

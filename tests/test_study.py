@@ -157,6 +157,12 @@ class TestOptuna:
         assert found.trials[0].intermediate_values == {1: 0.25}
         assert found.trials[0].params["outer"] == result.trials[0].architecture.to_json()["outer"]
 
+    @pytest.mark.parametrize("url", ["bogus://x", "optuna", "sqlite:////nowhere/optuna.db"])
+    def test_a_storage_that_cannot_be_used_is_told(self, url: str) -> None:
+        pytest.importorskip("optuna")
+        with Study() as study, pytest.raises(FxnasError, match=f"optuna can't use the storage {url}: .*; give one"):
+            study.to_optuna(url)
+
     def test_without_optuna_it_says_so(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "optuna", None)
         with Study() as study, pytest.raises(FxnasError, match=r"pip install 'fxnas\[optuna\]'"):
