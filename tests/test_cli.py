@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import inspect
 import json
+import re
 import shlex
 import sys
 import time
@@ -318,6 +319,14 @@ class TestStudy:
         assert (first["study"], first["strategy"], first["trials"]) == (study, "RandomSearch", {"done": 6})
         assert "no study" in second["problem"]
         assert "6 done" in cli("study", "ls", study).out
+
+    def test_long_names_leave_the_decisions_readable(self, cli: Cli, tmp_path: Path) -> None:
+        key = "very_long_name_" * 10
+        (tmp_path / "long.json").write_text(json.dumps({key: {"_type": "layer_choice", "_value": ["decided"]}}))
+        (tmp_path / "one.py").write_text("def one(a): return 1.0\n")
+        found = cli("search", "long.json", "-e", "one.py:one", "-n", "1", "--study", "long.db").out
+        for shown in (found, cli("study", "show", "long.db").out, cli("study", "best", "long.db").out):
+            assert "decided" in re.sub(r"[│\s]", "", shown)
 
     def test_show(self, cli: Cli, study: str) -> None:
         shown = cli("study", "show", study, "--json").json

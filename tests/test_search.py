@@ -218,6 +218,15 @@ class TestArguments:
             search(**options)
 
 
+def test_the_line_that_tells_an_error_is_bounded() -> None:
+    def fails(architecture: Architecture) -> float:
+        raise ValueError("x" * 10_000_000)
+
+    (trial,) = search(evaluator=fails, trials=1).trials
+    assert trial.error == f"ValueError: {'x' * 1000}…"
+    assert len(trial.traceback or "") <= 32_768
+
+
 def test_progress_goes_to_standard_error(capfd: pytest.CaptureFixture[str]) -> None:
     def reporting(graph: SearchSpace, architecture: Architecture, report: Report) -> float:
         report(epoch=1, loss=0.25)

@@ -43,8 +43,10 @@ def print_text(text: str) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
-    """Prints rows; a cell is text as it is, never markup."""
-    table = Table(*columns, title=title, title_justify="left")
+    """Prints rows; a cell is text as it is, never markup, and whole however narrow the terminal is."""
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(Text(str(cell)) for cell in row))
     out.print(table)

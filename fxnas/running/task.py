@@ -20,6 +20,7 @@ from fxnas.running.source import Source
 # Faults of the surroundings, which a second attempt may not meet; everything else would only happen again.
 _PASSING = {getattr(errno, name, 0) for name in ("EIO", "ESTALE", "EAGAIN", "ENETDOWN", "ENETUNREACH", "EHOSTUNREACH")}
 _MOST_TEXT = 32_768  # characters kept of a traceback
+_MOST_LINE = 1000  # and of the error in one line
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,8 @@ def _summary(error: BaseException) -> str:
     except Exception:  # a hostile __str__ must not hide the failure
         text = shown(error)
     first = text.splitlines()[0] if text else ""
+    if len(first) > _MOST_LINE:
+        first = f"{first[:_MOST_LINE]}…"
     return _storable(f"{type(error).__name__}: {first}" if first else type(error).__name__)
 
 
