@@ -77,7 +77,8 @@ def search(
         engine: runs the trials, in place of fxnas's own processes; `workers` tells how many at a time. "ray", or the
             address of a Ray cluster (see `fxnas.running.ray_engine.RayEngine`), or any executor.
         in_flight: how many trials may be proposed and not yet told; by default as many as workers. Larger, workers wait
-            less for each other; smaller, the strategy knows more.
+            less for each other; smaller, the strategy knows more. Searches that share a study need as many as they
+            have workers together.
         timeout: seconds that a trial may take; then its worker is killed, and the trial is failed. Needs workers.
         retries: how many further attempts a trial gets, after a pause, where not the evaluator failed but what is
             around it: its process was killed, or a connection broke.

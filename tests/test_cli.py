@@ -230,6 +230,31 @@ class TestSearch:
         for trial in found["trials"]:
             assert trial["objectives"] == [trial["metrics"]["score"], -trial["metrics"]["ms"]]
 
+    @pytest.mark.parametrize(("rule", "name"), [("median", "MedianRule"), ("halving", "SuccessiveHalving")])
+    def test_trials_are_ended_early(self, cli: Cli, tmp_path: Path, rule: str, name: str) -> None:
+        text = "def worse(graph, architecture, report):\n    report(epoch=1, score=-report.number)\n    return 1.0\n"
+        (tmp_path / "worse.py").write_text(text)
+        space = {f"c{i}": {"_type": "layer_choice", "_value": list("abcde")} for i in range(4)}
+        (tmp_path / "space.json").write_text(json.dumps(space))
+        arguments = (
+            "search",
+            "space.json",
+            "-e",
+            "worse.py:worse",
+            "-s",
+            "grid",
+            "-n",
+            "9",
+            "--study",
+            "s.db",
+            "--json",
+        )
+        states = [trial["state"] for trial in cli(*arguments, "--stopping", rule).json["trials"]]
+        assert states[0] == "done"
+        assert states[-1] == "pruned"
+        assert cli("study", "show", "s.db", "--json").json["stopping rule"]["name"] == name
+        assert "another stopping rule" in cli(*arguments).err
+
     def test_a_space_without_a_model(self, cli: Cli) -> None:
         cli("space", "net.py:Net", "-o", "space.json")
         assert cli("search", "space.json", "-e", "net.py:score", "-n", "8", "--json").json["best"]["score"] == 3.0

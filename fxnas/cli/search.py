@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -14,11 +16,22 @@ from fxnas.cli.strategies import HELP, StrategyName, make_strategy, users_of
 from fxnas.named import full_name
 from fxnas.recipe import Recipe
 from fxnas.space import SearchSpace
+from fxnas.stopping import MedianRule, StoppingRule, SuccessiveHalving
 
 if TYPE_CHECKING:
     from fxnas.evaluators.command import TrialCommand
     from fxnas.graph import ChoiceGraph
     from fxnas.results import SearchResult
+
+
+class RuleName(StrEnum):
+    """The stopping rules that the command line offers."""
+
+    median = "median"
+    halving = "halving"
+
+
+RULES: dict[RuleName, Callable[[], StoppingRule]] = {RuleName.median: MedianRule, RuleName.halving: SuccessiveHalving}
 
 
 def search(
@@ -89,12 +102,23 @@ def search(
     in_flight: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Trials proposed and not yet told; by default as many as workers.", show_default=False
+            min=1,
+            help="Trials proposed and not yet told; by default as many as workers. Searches that share a study need as "
+            "many as they have workers together.",
+            show_default=False,
         ),
     ] = None,
     timeout: Annotated[
         float | None,
         typer.Option(help="Seconds that a trial may take; needs workers or --trial-command.", show_default=False),
+    ] = None,
+    stopping: Annotated[
+        RuleName | None,
+        typer.Option(
+            help="Ends trials early by the score that they report for an epoch. median: of those below the median of "
+            "finished trials; halving: of all but the best quarter at epoch 1, 4, 16, …",
+            show_default=False,
+        ),
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the best architecture here.", show_default=False)
@@ -134,6 +158,7 @@ def search(
         study=study,
         in_flight=in_flight,
         timeout=what.timeout,
+        stopping=None if stopping is None else RULES[stopping](),
         objectives=objective or (),
         progress=False if json else None,
     )
