@@ -7,7 +7,7 @@ import importlib.util
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from functools import reduce
 from pathlib import Path
 from types import ModuleType
@@ -55,13 +55,14 @@ def module_of(name: str, what: str) -> tuple[ModuleType, str]:
 
 @contextmanager
 def users_code(name: str) -> Iterator[None]:
-    """Names the file and line of an error in code that isn't ours.
+    """Names the file and line of an error in code that isn't ours; what it prints goes to standard error.
 
     Raises:
         FxnasError: in place of any other exception.
     """
     try:
-        yield
+        with redirect_stdout(sys.stderr):
+            yield
     except FxnasError:
         raise
     except Exception as error:

@@ -255,6 +255,21 @@ class TestSearch:
         assert cli("study", "show", "s.db", "--json").json["stopping rule"]["name"] == name
         assert "another stopping rule" in cli(*arguments).err
 
+    def test_what_a_model_prints_is_no_part_of_the_result(self, cli: Cli, tmp_path: Path) -> None:
+        prints = "print('loaded')\n" + NET.replace("        kept =", "        print('called')\n        kept =")
+        (tmp_path / "prints.py").write_text(prints)
+        done = cli("space", "prints.py:Net", *INPUT, "--json")
+        assert set(done.json) == {"op", "skip"}
+        assert "loaded\ncalled\n" in done.err
+
+    @pytest.mark.parametrize("workers", ["0", "1"])
+    def test_what_trials_print_is_no_part_of_the_result(self, cli: Cli, tmp_path: Path, workers: str) -> None:
+        (tmp_path / "prints.py").write_text("def prints(a):\n    print('epoch 1')\n    return 1.0\n")
+        (tmp_path / "space.json").write_text('{"c": {"_type": "layer_choice", "_value": ["a", "b"]}}')
+        done = cli("search", "space.json", "-e", "prints.py:prints", "-n", "1", "--json", "--workers", workers)
+        assert done.json["best"]["score"] == 1.0
+        assert workers == "1" or done.err == "epoch 1\n"  # a worker's goes past the capture of this test
+
     def test_a_space_without_a_model(self, cli: Cli) -> None:
         cli("space", "net.py:Net", "-o", "space.json")
         assert cli("search", "space.json", "-e", "net.py:score", "-n", "8", "--json").json["best"]["score"] == 3.0

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Any
 
 from fxnas.errors import FxnasError
@@ -80,7 +82,8 @@ def load_traced(
             f"tracing {name} needs example inputs: give --input 1x3x224x224 (once per argument), "
             "or write a function example_inputs() beside the model"
         )
-    return model, trace(model, example, dynamic_batch=not fixed_batch), example
+    with redirect_stdout(sys.stderr):  # as for all code of users
+        return model, trace(model, example, dynamic_batch=not fixed_batch), example
 
 
 def make_graph(name: str, shapes: Sequence[str] | None, fixed_batch: bool) -> ChoiceGraph:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
@@ -148,20 +150,21 @@ def search(
     else:
         refuse("is for --trial-command", space=space, trial_folder=trial_folder)
         what = _of_model(model, evaluator, inputs, fixed_batch, workers, timeout)
-    result = run(
-        what.graph,
-        make_strategy(strategy, what.space, seed, population=population, sample_size=sample_size),
-        what.evaluator,
-        trials=trials,
-        workers=workers,
-        engine=engine,
-        study=study,
-        in_flight=in_flight,
-        timeout=what.timeout,
-        stopping=None if stopping is None else RULES[stopping](),
-        objectives=objective or (),
-        progress=False if json else None,
-    )
+    with redirect_stdout(sys.stderr):  # what trials print is not the result, which a script may read
+        result = run(
+            what.graph,
+            make_strategy(strategy, what.space, seed, population=population, sample_size=sample_size),
+            what.evaluator,
+            trials=trials,
+            workers=workers,
+            engine=engine,
+            study=study,
+            in_flight=in_flight,
+            timeout=what.timeout,
+            stopping=None if stopping is None else RULES[stopping](),
+            objectives=objective or (),
+            progress=False if json else None,
+        )
     best = result.top(1)
     if best and output is not None:
         best[0].architecture.save(output)
