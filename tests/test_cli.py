@@ -197,6 +197,18 @@ class TestSearch:
         assert refused.code == 2
         assert "ppo has no --population; it is an option of evolution, nsga2" in " ".join(refused.err.split())
 
+    @pytest.mark.parametrize(("path", "why"), [("nowhere/a.json", "there is no folder nowhere"), (".", "is a folder")])
+    def test_an_output_that_cannot_be_written_is_refused_before_the_work(
+        self, cli: Cli, tmp_path: Path, path: str, why: str
+    ) -> None:
+        searched = cli("search", "net.py:Net", *INPUT, "-e", "score", "-n", "1", "--study", "s.db", "-o", path)
+        trained = cli("oneshot", "net.py:Net", "-w", path)
+        for done, option in ((searched, "--output"), (trained, "--weights")):
+            assert done.code == 2
+            assert f"{option} {path}" in " ".join(done.err.split())
+            assert why in " ".join(done.err.split())
+        assert not (tmp_path / "s.db").exists()
+
     def test_a_study_by_its_url(self, cli: Cli, tmp_path: Path) -> None:
         search = ("search", "net.py:Net", *INPUT, "-e", "net.py:score", "-s", "random", "-n", "2", "--study")
         assert cli(*search, "sqlite:///s.db").code == 0

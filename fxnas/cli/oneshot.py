@@ -11,7 +11,7 @@ import typer
 from fxnas.cli import console
 from fxnas.cli.load import SEED, example_inputs, load_model
 from fxnas.cli.method_options import arguments_of, read_options
-from fxnas.cli.options import Inputs, Json, Model
+from fxnas.cli.options import Inputs, Json, Model, check_outputs
 from fxnas.errors import FxnasError
 from fxnas.named import load_object, users_code
 
@@ -167,6 +167,7 @@ def oneshot(
 
       fxnas export net.py:Net -i 1x1x28x28 -a best.json -w supernet.safetensors -o net.onnx
     """
+    check_outputs(output=output, weights=weights)
     module, found = load_model(model), _data(data, model)
     graph = _traced(module, inputs, model, found["dataset_train"])
     priced = _priced(method, graph, cost, cost_weight, cost_limit)

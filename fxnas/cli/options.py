@@ -97,4 +97,17 @@ def refuse(why: str, **given: object) -> None:
             raise typer.BadParameter(f"{name if name.isupper() else '--' + name.replace('_', '-')} {why}")
 
 
+def check_outputs(**files: Path | None) -> None:
+    """Looks whether files can be written later, before the work that shall be written is done.
+
+    Raises:
+        BadParameter: names the option whose file has no folder, or is one.
+    """
+    for name, path in files.items():
+        if path is not None and not path.resolve().parent.is_dir():
+            raise typer.BadParameter(f"--{name} {path}: there is no folder {path.parent}")
+        if path is not None and path.is_dir():
+            raise typer.BadParameter(f"--{name} {path} is a folder; name a file in it")
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of text.")]

@@ -13,7 +13,7 @@ import typer
 
 from fxnas.cli import console
 from fxnas.cli.load import make_graph
-from fxnas.cli.options import CommandLine, FixedBatch, Inputs, Json, StudyOption, refuse
+from fxnas.cli.options import CommandLine, FixedBatch, Inputs, Json, StudyOption, check_outputs, refuse
 from fxnas.cli.strategies import HELP, StrategyName, make_strategy, users_of
 from fxnas.named import full_name
 from fxnas.recipe import Recipe
@@ -143,6 +143,7 @@ def search(
     """
     from fxnas.search import search as run
 
+    check_outputs(output=output)
     if trial_command is not None:
         refuse("takes no part beside --trial-command", MODEL=model, evaluator=evaluator)
         refuse("takes no part beside --trial-command", input=inputs, fixed_batch=fixed_batch)

@@ -107,7 +107,7 @@ class Strategy(ABC):
             return None
         if isinstance(reward, Sequence) and not isinstance(reward, str):
             name = type(self).__name__
-            raise SearchSpaceError(f"{name} takes one reward, got {len(reward)} objectives")
+            raise SearchSpaceError(f"{name} takes one reward, got {len(reward)} objectives; Nsga2 takes several")
         number = as_number(reward)
         if number is None:
             raise SearchSpaceError(f"a reward is a number or None, got {shown(reward)}")
