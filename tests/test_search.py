@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import fxnas
 from fxnas.architecture import Architecture
 from fxnas.errors import FxnasError, SearchSpaceError
 from fxnas.evaluators import Report
-from fxnas.progress import Bar, rate
+from fxnas.progress import Bar, Silent, rate
 from fxnas.space import SearchSpace
 from fxnas.strategies import RandomSearch
 
@@ -239,6 +240,22 @@ def test_progress_goes_to_standard_error(capfd: pytest.CaptureFixture[str]) -> N
     assert captured.out == ""
     assert "20/20" in captured.err
     assert "failed 1" in captured.err
+
+
+def test_a_trial_in_this_process_is_shown_as_running(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[object] = []
+
+    class Noting(Silent):
+        def running(self, count: int) -> None:
+            shown.append(count)
+
+    def evaluator(architecture: Architecture) -> float:
+        shown.append("evaluated")
+        return 1.0
+
+    monkeypatch.setattr(sys.modules["fxnas.search"], "display", lambda *_: Noting())
+    search(evaluator=evaluator, trials=1)
+    assert shown == [1, "evaluated", 0]
 
 
 def test_progress_knows_the_speed_of_slow_trials(capfd: pytest.CaptureFixture[str], monkeypatch: Any) -> None:

@@ -116,13 +116,13 @@ class Loop:
             self._submit(trial)
 
     def _submit(self, trial: Trial) -> None:
+        self.progress.running(len(self._running) + 1)  # in this process it runs before there is a future
         try:
             future = self.submit(self.engine, trial)
         except RuntimeError as error:  # what executors raise that were shut down or have lost their workers
             name = type(self.engine).__name__
             raise FxnasError(f"the engine, a {name}, takes no more trials ({error}); go on with a new one") from error
         self._running[future] = trial.number
-        self.progress.running(len(self._running))
 
     def _collect(self) -> None:
         """Waits until a trial ends or there may be room for another, and records what ended."""
