@@ -185,7 +185,13 @@ class SearchResult:
         return hashlib.sha256(json.dumps(found, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
     def top(self, n: int) -> list[Trial]:
-        """The best `n` trials of different architectures, best first."""
+        """The best `n` trials of different architectures, best first.
+
+        Raises:
+            FxnasError: `n` isn't a whole number from 0.
+        """
+        if isinstance(n, bool) or not isinstance(n, int) or n < 0:
+            raise FxnasError(f"n is a whole number from 0, got {shown(n)}")
         scored = [(trial.score, trial) for trial in self.trials if trial.score is not None]
         ranked = sorted(scored, key=lambda pair: (-pair[0], pair[1].number))
         distinct: dict[Architecture, Trial] = {}
@@ -210,8 +216,9 @@ class SearchResult:
         Raises:
             FxnasError: no metric is named, or no trial has one of that name.
         """
-        if not metrics:
-            raise FxnasError('a front needs at least one metric: pareto("score", "-latency_ms")')
+        if not metrics or not all(isinstance(name, str) for name in metrics):
+            given = ", ".join(map(shown, metrics)) or "none"
+            raise FxnasError(f'a front needs names of metrics, pareto("score", "-latency_ms"), got {given}')
         wanted = signed_names(metrics)
         done = [({**t.metrics, "score": t.score}, t) for t in self.trials if t.score is not None]
         known = dict.fromkeys(["score", *(name for values, _ in done for name in values)])

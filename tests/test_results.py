@@ -67,8 +67,17 @@ class TestPareto:
         result = done({"score": 1.0, "latency_ms": 2.0})
         with pytest.raises(FxnasError, match="no trial has a metric 'latency'; known: score, latency_ms, did you mean"):
             result.pareto("score", "-latency")
-        with pytest.raises(FxnasError, match="at least one metric"):
+        with pytest.raises(FxnasError, match=r"a front needs names of metrics, .*, got none"):
             result.pareto()
+
+    def test_what_is_no_name_and_no_number_is_refused(self) -> None:
+        result = SearchResult([])
+        with pytest.raises(FxnasError, match=r"a front needs names of metrics, .*, got 'score', 3"):
+            result.pareto("score", 3)  # type: ignore[arg-type]
+        for number in (-1, 1.5, True):
+            with pytest.raises(FxnasError, match=f"n is a whole number from 0, got {number}"):
+                result.top(number)  # type: ignore[arg-type]
+        assert result.top(0) == []
 
     def test_the_front_is_the_first_of_all_fronts(self) -> None:
         rng = random.Random(0)
