@@ -6,7 +6,7 @@ JOBS ?= 2
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test bench lint clean
+.PHONY: demo test bench lint report-js clean
 
 demo: $(STAMP)
 	$(BIN)/fxnas demo
@@ -22,6 +22,10 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
+# The script of the report's page, from its sources; needs node and npm. The tests tell when it has to run.
+report-js:
+	cd fxnas/report/web/src && npm ci --ignore-scripts && npm run build
+
 # torchvision only lends the tests its networks; --no-deps keeps it from moving torch.
 $(STAMP): pyproject.toml setup.py constraints.txt
 	$(PYTHON) -m venv --clear $(VENV)
@@ -30,4 +34,4 @@ $(STAMP): pyproject.toml setup.py constraints.txt
 	touch $(STAMP)
 
 clean:
-	rm -rf $(VENV) build dist fxnas.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist fxnas.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis fxnas/report/web/src/node_modules

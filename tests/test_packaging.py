@@ -24,7 +24,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 
 def sources() -> set[str]:
     """Every source file by the name that it has once installed."""
-    web = (ROOT / "fxnas/report/web").iterdir()
+    web = (path for path in (ROOT / "fxnas/report/web").iterdir() if path.is_file())
     found = {"fxnas/py.typed", *(f"fxnas/report/web/{path.name}" for path in web)}
     for folder, installed in FOLDERS.items():
         for path in (ROOT / folder).rglob("*.py"):
@@ -47,7 +47,7 @@ def build(tree: Path, kind: str, into: Path) -> Path:
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the checkout to build in, links as links."""
     copy = tmp_path_factory.mktemp("checkout") / "fxnas"
-    skip = shutil.ignore_patterns(".git", ".venv*", "build", "dist", "*.egg-info", "__pycache__", ".*_cache", "out")
+    skip = shutil.ignore_patterns(".git", ".venv*", "build", "dist", "*.egg-info", "__pycache__", ".*_cache", "out", "node_modules")
     shutil.copytree(ROOT, copy, symlinks=True, ignore=skip)
     return copy
 
@@ -96,6 +96,8 @@ def test_the_sdist_holds_what_is_needed_to_build_and_test(sdist: Path) -> None:
     assert not any(member.issym() for member in members)
     wanted = {"pyproject.toml", "setup.py", "README.md", "LICENSE", "CHANGELOG.md", "Makefile", "constraints.txt"}
     assert wanted | {"tests/conftest.py", "fxnas/py.typed", "passes/__init__.py"} <= set(names)
+    web = ROOT / "fxnas/report/web/src"  # what the script of the report is made from
+    assert {f"fxnas/report/web/src/{path.name}" for path in web.iterdir() if path.is_file()} <= set(names)
 
 
 def test_the_wheel_works_where_it_is_installed(wheel: Path, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from fxnas.choice import Choice
 from fxnas.conditions import chosen, parts_of
 from fxnas.errors import FxnasError, SearchSpaceError
 from fxnas.report.data import _part, report_data
-from fxnas.report.page import SCRIPTS, report_page, write_report
+from fxnas.report.page import report_page, write_report
 from fxnas.results import SearchResult, Trial
 from fxnas.space import SearchSpace
 from fxnas.study import Study
@@ -123,9 +123,7 @@ class TestPage:
         assert len(report_page(report_data(study_of(0))).encode()) < 100_000
 
     def test_a_script_can_not_end_itself(self) -> None:
-        assert {path.name for path in WEB.iterdir()} == {*SCRIPTS, "page.css", "page.html"}
-        for name in SCRIPTS:
-            assert not re.search(r"</script|<script|<!--|\{\{", (WEB / name).read_text("utf-8"))
+        assert not re.search(r"</script|<script|<!--", (WEB / "report.js").read_text("utf-8"))
 
     def test_what_users_name_stays_text(self) -> None:
         space = SearchSpace([Choice(HOSTILE, "layer_choice", (HOSTILE, "\udcff"), 1)])
@@ -251,6 +249,34 @@ def browser(tmp_path: Path) -> Callable[[str], str]:
     return run
 
 
+# Goes through the points of the best score so far, and tells what the page says of the one it is at.
+USE = """
+const at = (selector) => document.querySelector(selector);
+const seen = [];
+const tell = () => seen.push(at(".sofar .tip").hidden ? null : at(".sofar .tip").textContent);
+const key = (key) => { at(".sofar svg").dispatchEvent(new KeyboardEvent("keydown", { key })); tell(); };
+const selected = () => seen.push(at(".architecture dd").textContent);
+const pointer = (type, x, y) => {
+  const { left, top } = at(".sofar svg").getBoundingClientRect();
+  at(".sofar .plot").dispatchEvent(new MouseEvent(type, { clientX: left + x, clientY: top + y }));
+};
+const place = () => ["cx", "cy"].map((name) => Number(at(".sofar .focus").getAttribute(name)));
+tell();
+for (const name of ["ArrowRight", "ArrowRight", "ArrowLeft", "End", "ArrowRight", "Escape", "Home", "ArrowRight"]) key(name);
+const one = place();
+key("Enter"); seen.pop(); selected();
+key("ArrowRight"); seen.pop();
+const other = place();
+pointer("pointermove", one[0] + 3, one[1] - 3); tell();
+pointer("pointermove", one[0] + 25, one[1] + 25); tell();
+pointer("pointermove", other[0] - 2, other[1] + 2); tell();
+pointer("click", other[0] - 2, other[1] + 2);
+pointer("pointerleave", 0, 0); tell();
+selected();
+at("#seen").textContent = JSON.stringify(seen);
+"""
+
+
 class TestInABrowser:
     def test_names_are_shown_as_they_are(self, browser: Callable[[str], str]) -> None:
         space = SearchSpace([Choice(HOSTILE, "layer_choice", (HOSTILE, "b"), 1)])
@@ -279,9 +305,31 @@ class TestInABrowser:
         ]
         assert "img" not in [tag for tag, _ in dom.tags]
 
+    def test_points_are_reached_by_keyboard_and_by_pointer(self, browser: Callable[[str], str]) -> None:
+        page = re.sub(r"<meta http-equiv[^>]*>", "", report_page(report_data(study_of(6))))
+        dom = Page(browser(page.replace("</body>", f'<output id="seen"></output><script>{USE}</script></body>')))
+        told = [f"trial {number}: {text}" for number, text in enumerate(("0.75795", "0.96546", "0.9678"))]
+        told.append("trial 5: 0.28184")
+        by_keyboard = [None, told[0], told[1], told[0], told[3], told[3], None, told[0], told[1]]
+        by_pointer = [told[1], None, told[2], None]
+        assert json.loads(dom.texts["seen"]) == [*by_keyboard, "1", *by_pointer, "2"]
+
     def test_a_study_without_a_graph_has_no_such_pane(self, browser: Callable[[str], str]) -> None:
         dom = Page(browser(report_page(report_data(study_of(3)))))
         assert "title-graph" not in {a.get("id") for _, a in dom.tags}
+
+    def test_any_scores_can_be_drawn(self, browser: Callable[[str], str]) -> None:
+        space = flat_space()
+        with Study() as study:
+            study.begin(space, {})
+            with study.writing():
+                for i, score in enumerate((-1.7e308, 1.7e308, 0.0, 1e-300, 0.0)):
+                    trial = Trial(i, space.architecture(i), "done", score, metrics={"cost": -score})
+                    study.add(trial, told=0, repeated=False)
+            dom = browser(report_page(report_data(study)))
+        shown = dom.partition('<div id="page">')[2].partition("</main>")[0]
+        assert shown.count('class="line" d="M') == 2
+        assert not re.search("NaN|undefined", shown)
 
     def test_a_study_without_trials_has_a_page(self, browser: Callable[[str], str]) -> None:
         dom = Page(browser(report_page(report_data(study_of(0)))))
@@ -291,13 +339,14 @@ class TestInABrowser:
 
 @pytest.fixture
 def javascript() -> Callable[[str], Any]:
-    """The value of an expression in the page's own language, with what core.js defines."""
+    """The value of an expression in the page's own language, with what its script defines."""
     node = shutil.which("node")
     if node is None:
         pytest.skip("node is not installed")
 
     def run(expression: str) -> Any:
-        code = (WEB / "core.js").read_text("utf-8") + f"\nconsole.log(JSON.stringify({expression}));"
+        code = (WEB / "report.js").read_text("utf-8") + "\nObject.assign(globalThis, fxnasReport);"
+        code += f"\nconsole.log(JSON.stringify({expression}));"
         done = subprocess.run([node, "-"], input=code, capture_output=True, text=True, encoding="utf-8", timeout=60)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
@@ -346,18 +395,31 @@ class TestScript:
 
     def test_numbers_are_readable(self, javascript: Callable[[str], Any]) -> None:
         assert javascript("[null, 0, -0.12345678, 12345, 5500000, 1e-9, 1e300].map(readable)") == [
-            *("–", "0", "−0.12346", "12345", "5.5M", "1.00e−9", "1.00e+300"),
+            *("–", "0", "−0.12346", "12345", "5.5M", "1.00e-9", "1.00e+300"),
         ]
-        assert javascript("tickLabels([0, 0.1, 0.2])") == ["0.0", "0.1", "0.2"]
-        assert javascript("tickLabels([20000, 25000])") == ["20k", "25k"]
+
+    @pytest.mark.parametrize(
+        ("ends", "ticks"),
+        [
+            ([0, 0.2], ["0.0", "0.1", "0.2"]),
+            ([-1, 1], ["−1", "0", "1"]),
+            ([20_000, 25_000], ["20k", "22k", "24k"]),
+            ([0, 5_000], ["0", "2000", "4000"]),
+            ([0, 5_000_000], ["0M", "2M", "4M"]),
+            ([0, 5e-5], ["0e+0", "2e-5", "4e-5"]),
+        ],
+    )
+    def test_ticks_are_readable(self, javascript: Callable[[str], Any], ends: list[float], ticks: list[str]) -> None:
+        call = f"(() => {{ const s = scaleLinear({ends}, [0, 1]); return s.ticks(2).map(tickFormat(s, 2)); }})()"
+        assert javascript(call) == ticks
 
     def test_any_range_has_ticks(self, javascript: Callable[[str], Any]) -> None:
         for values in ("[]", "[null]", "[0]", "[5, 5]", "[-1e308, 1e308]", "[1e-300, 2e-300]", "[0, 1, 2, 1e9]"):
             low, high = javascript(f"domain({values})")
             assert low < high
-            assert 1 <= len(javascript(f"ticks({low}, {high}, 5)")) <= 11
+            assert 3 <= len(javascript(f"scaleLinear([{low}, {high}], [0, 1]).ticks(5)")) <= 11
 
     def test_what_is_far_off_is_left_out_unless_kept(self, javascript: Callable[[str], Any]) -> None:
         values = json.dumps([*range(100), -5000])
-        assert javascript(f"domain({values})") == [0, 99]
-        assert javascript(f"domain({values}, [-5000])") == [-5000, 99]
+        assert javascript(f"domain({values})") == [0, 100]
+        assert javascript(f"domain({values}, [-5000])") == [-5000, 1000]

@@ -15,11 +15,7 @@ from fxnas.files import write_atomic
 from fxnas.report.data import report_data
 from fxnas.study import Study
 
-# In the order in which they build on each other; in the page they are one script.
-SCRIPTS = (
-    *("core.js", "elements.js", "plot.js", "charts.js"),
-    *("choices.js", "architecture.js", "graph.js", "trials.js", "main.js"),
-)
+_START = "fxnasReport.start();\n"  # the script only defines this name, so that tests can call its functions by it
 
 
 def write_report(study: Study, path: str | Path, *, front: Sequence[str] = (), title: str | None = None) -> None:
@@ -48,7 +44,7 @@ def report_page(data: Mapping[str, Any]) -> str:
     Args:
         data: what `report_data` returns.
     """
-    script = "".join(_web(name) for name in SCRIPTS)
+    script = _web("report.js") + _START
     style = _web("page.css")
     parts = {
         "policy": f"default-src 'none'; script-src {_source(script)}; style-src {_source(style)}; "

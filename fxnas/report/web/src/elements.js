@@ -3,12 +3,12 @@
 const SVG = "http://www.w3.org/2000/svg";
 
 /** An HTML element; attributes that start with "on" are listeners, null and false are left out. */
-function h(tag, attributes = {}, ...children) {
+export function h(tag, attributes = {}, ...children) {
   return filled(document.createElement(tag), attributes, children);
 }
 
 /** The same for SVG. */
-function s(tag, attributes = {}, ...children) {
+export function s(tag, attributes = {}, ...children) {
   return filled(document.createElementNS(SVG, tag), attributes, children);
 }
 
@@ -23,7 +23,7 @@ function filled(element, attributes, children) {
 }
 
 /** A panel with a heading, a line below it, and controls at its right. */
-function card(name, title, { subtitle = null, controls = [] } = {}, ...body) {
+export function card(name, title, { subtitle = null, controls = [] } = {}, ...body) {
   const id = `title-${name}`;
   return h(
     "section", { class: `card ${name}`, "aria-labelledby": id },
@@ -33,7 +33,7 @@ function card(name, title, { subtitle = null, controls = [] } = {}, ...body) {
 }
 
 /** A labelled select; `options` are pairs of value and text. */
-function select(label, options, value, onchange) {
+export function select(label, options, value, onchange) {
   const list = h("select", { onchange: () => onchange(list.value) }, options.map(([each, text]) => h("option", { value: each }, text)));
   list.value = value;
   return h("label", {}, h("span", {}, label), list);

@@ -1,6 +1,9 @@
 // The selected trial: its numbers and its architecture, and how that differs from the best one.
 
-function architecture(view) {
+import { decisionJson, decisionText, readable } from "./core.js";
+import { card, h } from "./elements.js";
+
+export function architecture(view) {
   const { choices, columns, errors, trials, best } = view.data;
   const subtitle = h("p");
   const body = h("div", { class: "scroll" });

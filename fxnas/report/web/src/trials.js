@@ -1,8 +1,12 @@
 // The table of trials: sorted, filtered, and a page at a time.
 
+import { ascending, descending, range } from "d3-array";
+import { decisionText, readable } from "./core.js";
+import { card, h, select } from "./elements.js";
+
 const PAGE = 25;
 
-function trialTable(view) {
+export function trialTable(view) {
   const { columns, errors, trials } = view.data;
   const count = trials.number.length;
   const fields = [
@@ -35,8 +39,9 @@ function trialTable(view) {
     const { field: { values }, up } = sorted;
     const fits = (i) => (!state || trials.state[i] === state) && (!wanted || text(i).includes(wanted));
     // What is missing comes last in both directions.
-    const compare = (i, j) => (values[i] === null) - (values[j] === null) || ((values[i] > values[j]) - (values[i] < values[j])) * (up ? 1 : -1);
-    return Array.from({ length: count }, (_, i) => i).filter(fits).sort((i, j) => compare(i, j) || i - j);
+    const order = up ? ascending : descending;
+    const compare = (i, j) => (values[i] === null) - (values[j] === null) || order(values[i], values[j]) || i - j;
+    return range(count).filter(fits).sort(compare);
   }
 
   function draw() {

@@ -1,9 +1,14 @@
 // Choices against score: one panel a choice, one bar a candidate. It says the same of three trials and of thousands.
 
+import { extent } from "d3-array";
+import { scaleLinear } from "d3-scale";
+import { bestTenth, candidateName, candidateScores, drawable, readable } from "./core.js";
+import { card, h, select } from "./elements.js";
+
 const FIRST_CHOICES = 24;
 const MEASURES = [["mean", "mean score"], ["best", "best score"], ["share", "share of the best tenth"]];
 
-function choiceBars(view) {
+export function choiceBars(view) {
   const { choices, columns, trials } = view.data;
   // A repeated architecture has its score from an earlier trial, and would count twice.
   const scores = columns[0].values.map((score, i) => (trials.source[i] === null ? score : null));
@@ -15,8 +20,8 @@ function choiceBars(view) {
   let all = false;
 
   function draw() {
-    const values = tables.flat().map((row) => row[measure]).filter((value) => value !== null);
-    const range = measure === "share" || !values.length ? [0, 1] : [extreme(values, Math.min), extreme(values, Math.max)];
+    const values = drawable(tables.flat().map((row) => row[measure]));
+    const range = measure === "share" || !values.length ? [0, 1] : extent(values);
     const shown = all ? choices : choices.slice(0, FIRST_CHOICES);
     grid.replaceChildren(...shown.map((choice, c) => panel(choice, c, range)));
     more.hidden = all || choices.length <= FIRST_CHOICES;
@@ -38,9 +43,9 @@ function choiceBars(view) {
     const name = row.index === null ? "none" : candidateName(choice, row.index);
     const value = row.n ? row[measure] : null;
     const fill = h("div", { class: "fill" });
-    const share = high > low ? (value / 2 - low / 2) / (high / 2 - low / 2) : 1;
     // A bar starts at the lowest value of all; a stub keeps that one visible.
-    fill.style.width = value === null ? "0" : `${measure === "share" ? 100 * value : 4 + 96 * share}%`;
+    const width = low < high ? scaleLinear([low, high], [measure === "share" ? 0 : 4, 100]).clamp(true) : () => 100;
+    fill.style.width = value === null ? "0" : `${width(value)}%`;
     const text = measure === "share" && value !== null ? `${Math.round(100 * value)} %` : readable(value);
     return h(
       "tr", { class: chosen ? "chosen" : null, title: `${row.n} trials` },

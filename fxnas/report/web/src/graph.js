@@ -1,9 +1,14 @@
 // The graph of the selected trial: all of it, what runs in full, and what runs because it was chosen in the accent's
 // colour. Boxes stay where they are from one trial to the next, so that only what differs changes.
 
-const BOX = { width: 132, height: 30, column: 150, row: 54, margin: 12 };
+import { curveBumpY, line } from "d3-shape";
+import { decisionText, partValues } from "./core.js";
+import { card, h, s } from "./elements.js";
 
-function graph(view) {
+const BOX = { width: 132, height: 30, column: 150, row: 54, margin: 12 };
+const wire = line().curve(curveBumpY).digits(1);
+
+export function graph(view) {
   const { graph: net, trials, choices, best } = view.data;
   const subtitle = h("p");
   const host = h("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": "The graph; scroll for the rest" });
@@ -35,25 +40,17 @@ function graph(view) {
     );
   }
 
-  function middle({ x, row }) {
-    return [x * BOX.column + BOX.margin, row * BOX.row + BOX.row / 2 + BOX.margin];
+  function middle({ x, row }, down = 0) {
+    return [x * BOX.column + BOX.margin, row * BOX.row + BOX.row / 2 + BOX.margin + down];
   }
 
   /** From the lower side of one box past the rows between to the upper side of the other. */
   function curve({ from, to, bends }) {
-    const [start, end] = [middle(net.nodes[from]), middle(net.nodes[to])];
-    const between = bends.map((x, n) => middle({ x, row: net.nodes[from].row + 1 + n }));
-    let path = `M${point(start[0], start[1] + BOX.height / 2)}`;
-    let [x, y] = [start[0], start[1] + BOX.height / 2];
-    for (const [nextX, nextY] of [...between.flatMap(([bx, by]) => [[bx, by - BOX.height / 2], [bx, by + BOX.height / 2]]), [end[0], end[1] - BOX.height / 2]]) {
-      path += nextX === x ? `V${nextY}` : `C${point(x, (y + nextY) / 2)} ${point(nextX, (y + nextY) / 2)} ${point(nextX, nextY)}`;
-      [x, y] = [nextX, nextY];
-    }
-    return path;
-  }
-
-  function point(x, y) {
-    return `${x.toFixed(1)},${y.toFixed(1)}`;
+    const [source, target] = [net.nodes[from], net.nodes[to]];
+    const [above, below] = [-BOX.height / 2, BOX.height / 2];
+    const between = bends.map((x, n) => ({ x, row: source.row + 1 + n }));
+    const sides = [[source, below], ...between.flatMap((bend) => [[bend, above], [bend, below]]), [target, above]];
+    return wire(sides.map(([at, side]) => middle(at, side)));
   }
 
   function box(node, kind, decisions) {
@@ -63,7 +60,7 @@ function graph(view) {
       "g", { class: `box ${node.kind} ${kind}` },
       s("title", {}, [node.label, node.detail].filter(Boolean).join(", ")),
       s("rect", { x: x - BOX.width / 2, y: y - BOX.height / 2, width: BOX.width, height: BOX.height, rx: node.kind === "choice" ? BOX.height / 2 : 5 }),
-      text.map((line, n) => s("text", { x, y: y + (text.length === 1 ? 4 : n ? 10 : -2), class: n ? "small" : null }, line)),
+      text.map((each, n) => s("text", { x, y: y + (text.length === 1 ? 4 : n ? 10 : -2), class: n ? "small" : null }, each)),
     );
   }
 
