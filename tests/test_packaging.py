@@ -47,7 +47,9 @@ def build(tree: Path, kind: str, into: Path) -> Path:
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the checkout to build in, links as links."""
     copy = tmp_path_factory.mktemp("checkout") / "fxnas"
-    skip = shutil.ignore_patterns(".git", ".venv*", "build", "dist", "*.egg-info", "__pycache__", ".*_cache", "out", "node_modules")
+    skip = shutil.ignore_patterns(
+        ".git", ".venv*", "build", "dist", "*.egg-info", "__pycache__", ".*_cache", "out", "node_modules"
+    )
     shutil.copytree(ROOT, copy, symlinks=True, ignore=skip)
     return copy
 

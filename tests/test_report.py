@@ -254,7 +254,7 @@ USE = """
 const at = (selector) => document.querySelector(selector);
 const seen = [];
 const tell = () => seen.push(at(".sofar .tip").hidden ? null : at(".sofar .tip").textContent);
-const key = (key) => { at(".sofar svg").dispatchEvent(new KeyboardEvent("keydown", { key })); tell(); };
+const key = (key) => at(".sofar svg").dispatchEvent(new KeyboardEvent("keydown", { key }));
 const selected = () => seen.push(at(".architecture dd").textContent);
 const pointer = (type, x, y) => {
   const { left, top } = at(".sofar svg").getBoundingClientRect();
@@ -262,10 +262,12 @@ const pointer = (type, x, y) => {
 };
 const place = () => ["cx", "cy"].map((name) => Number(at(".sofar .focus").getAttribute(name)));
 tell();
-for (const name of ["ArrowRight", "ArrowRight", "ArrowLeft", "End", "ArrowRight", "Escape", "Home", "ArrowRight"]) key(name);
+for (const way of ["Right", "Right", "Left"]) { key(`Arrow${way}`); tell(); }
+for (const name of ["End", "ArrowRight", "Escape", "Home", "ArrowRight"]) { key(name); tell(); }
 const one = place();
-key("Enter"); seen.pop(); selected();
-key("ArrowRight"); seen.pop();
+key("Enter");
+selected();
+key("ArrowRight");
 const other = place();
 pointer("pointermove", one[0] + 3, one[1] - 3); tell();
 pointer("pointermove", one[0] + 25, one[1] + 25); tell();
