@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import ast
 import json
-import os
 import re
 import shlex
 import sys
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -136,12 +134,6 @@ def test_07_hardware_aware(example: Run, tmp_path: Path) -> None:
     assert front[-1][1] > 0.7
     assert "fastest.onnx" in output
     assert (tmp_path / "most_accurate.onnx").stat().st_size > 1000
-
-
-@pytest.mark.skipif(find_spec("ray") is None, reason="the extra fxnas[ray] is not installed")
-def test_08_ray(example: Run) -> None:
-    paths = [str(EXAMPLES.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
-    assert re.search(r" ms  accuracy [\d.]+  on ", example(8, PYTHONPATH=os.pathsep.join(paths)))
 
 
 def test_08_without_ray_the_extra_is_named(run_python: Callable[..., Any]) -> None:

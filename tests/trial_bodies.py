@@ -60,6 +60,10 @@ class KilledOnce:
         return score(architecture)
 
 
+def visible_gpus() -> str | None:
+    return os.environ.get("CUDA_VISIBLE_DEVICES")
+
+
 def named_by(kind: str) -> Any:
     return {"class": Slow, "function": score}[kind]()
 
