@@ -11,13 +11,13 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import psutil
 import pytest
 
 TESTS = Path(__file__).resolve().parent
@@ -67,16 +67,22 @@ def kill(process: subprocess.Popen[str]) -> None:
 
 @contextmanager
 def folder() -> Iterator[str]:
-    """Where Ray keeps its files; Ray makes sockets in it, whose paths have to be short."""
+    """Where a cluster keeps its files; Ray makes sockets in it, whose paths have to be short."""
     name = tempfile.mkdtemp(prefix="ray", dir="/tmp")
     try:
         yield name
     finally:
-        for _ in range(20):  # what was killed may still be writing there
-            shutil.rmtree(name, ignore_errors=True)
-            if not os.path.exists(name):
-                break
-            time.sleep(0.1)
+        _end_all_of(name)
+        shutil.rmtree(name, ignore_errors=True)
+
+
+def _end_all_of(place: str) -> None:
+    """Ends what is left of a cluster that was killed: workers on their way, which would make the folder anew."""
+    left = [each for each in psutil.process_iter(["cmdline"]) if place in " ".join(each.info["cmdline"] or ())]
+    for process in left:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(left, timeout=10)
 
 
 @contextmanager
@@ -114,8 +120,10 @@ def _address(process: subprocess.Popen[str], errors: Path) -> str:
 
     timer = threading.Timer(START_SECONDS, end)
     timer.start()
-    told = next((line for line in process.stdout if line.startswith(("at ", "refused "))), "")
-    timer.cancel()
+    try:
+        told = next((line for line in process.stdout if line.startswith(("at ", "refused "))), "")
+    finally:
+        timer.cancel()
     if told.startswith("at "):
         return told.split()[1]
     said = errors.read_text("utf-8", "replace").strip()
