@@ -64,6 +64,25 @@ class TestPPO:
             strategy.tell(proposal, float(proposal["in"] == (1,)))
         assert strategy.policies["in"].probabilities()[1] > 0.9
 
+    def test_starts_evenly(self) -> None:
+        space = flat_space(candidates=4)
+        strategy = PPO(space, batch=8)
+        start = [strategy.ask() for _ in range(8)]
+        for key in space:
+            assert sorted(architecture[key] for architecture in start) == [(i // 2,) for i in range(8)]
+
+    def test_a_policy_that_is_certain_still_proposes_what_is_new(self) -> None:
+        space = flat_space(candidates=4)
+        strategy = PPO(space, batch=8)
+        for architecture in [strategy.ask() for _ in range(8)]:
+            strategy.tell(architecture, None)
+        strategy.tell(space.default, 1.0)
+        for policy in strategy.policies.values():
+            policy.scores = np.array([50.0, 0, 0, 0])
+        proposals = [strategy.ask() for _ in range(8)]
+        assert len({space.default, *proposals}) == 9
+        assert proposals[0] in space.neighbors(space.default)
+
     def test_learns_subsets_of_fixed_and_of_any_size(self) -> None:
         choices = [Choice("two", "input_choice", ("",) * 4, 2), Choice("any", "input_choice", ("",) * 4, None)]
         strategy = PPO(SearchSpace(choices))

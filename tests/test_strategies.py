@@ -11,6 +11,7 @@ import pytest
 from spaces import flat_space, nested_space
 
 from fxnas.architecture import Architecture
+from fxnas.choice import Choice
 from fxnas.errors import ArchitectureError, SearchSpaceError
 from fxnas.space import SearchSpace
 from fxnas.strategies import GridSearch, LocalSearch, RandomSearch, RegularizedEvolution, Strategy
@@ -77,21 +78,51 @@ def test_random_search_is_uniform_over_architectures() -> None:
 
 
 class TestRegularizedEvolution:
-    def test_first_fills_the_population_at_random(self) -> None:
-        space = flat_space()
-        assert run(RegularizedEvolution(space, population=10, sample_size=3), 10) == run(RandomSearch(space), 10)
+    def test_first_fills_the_population_evenly(self) -> None:
+        space = flat_space(candidates=4)
+        starts = [run(small_evolution(space, seed=seed, population=8), 8) for seed in range(2)]
+        for start in starts:
+            for key in space:
+                assert sorted(architecture[key] for architecture in start) == [(i // 2,) for i in range(8)]
+        assert starts[0] != starts[1]
 
     def test_a_child_is_the_best_of_the_sample_moved_by_one_step(self) -> None:
         space = flat_space()
-        strategy = RegularizedEvolution(space, population=5, sample_size=2)
-        members = [strategy.ask() for _ in range(5)]
-        for number, member in enumerate(members):
-            strategy.tell(member, float(number == 2))
-        children = [strategy.ask() for _ in range(200)]
+        members = [space.sample(random.Random(i)) for i in range(5)]
+        children = []
+        for seed in range(200):
+            strategy = RegularizedEvolution(space, seed=seed, population=5, sample_size=2)
+            for number, member in enumerate(members):
+                strategy.tell(member, float(number == 2))
+            children.append(strategy.ask())
         from_best = [child for child in children if child in space.neighbors(members[2])]
         # two different members of five include the best in 2/5 of the tournaments
         assert len(from_best) / 200 == pytest.approx(0.4, abs=0.1)
-        assert members[2] not in children
+        assert not set(members) & set(children)
+
+    def test_every_change_of_the_winner_is_equally_likely(self) -> None:
+        space = SearchSpace(
+            [Choice("few", "layer_choice", ("a", "b"), 1), Choice("many", "layer_choice", tuple("abcdefghij"), 1)]
+        )
+        few = 0
+        for seed in range(300):
+            strategy = RegularizedEvolution(space, seed=seed, population=1, sample_size=1)
+            strategy.tell(space.default, 1.0)
+            few += strategy.ask()["few"] == (1,)
+        assert few / 300 == pytest.approx(0.1, abs=0.06)
+
+    def test_a_known_child_becomes_a_member_without_a_trial(self) -> None:
+        space = flat_space(choices=1, candidates=3)
+        worse, better, new = (space.architecture(number) for number in range(3))
+        grown = 0
+        for seed in range(20):
+            strategy = RegularizedEvolution(space, seed=seed, population=3, sample_size=3)
+            for architecture, reward in ((worse, 0.0), (better, 1.0), (better, 1.0)):
+                strategy.tell(architecture, reward)
+            assert strategy.ask() == new
+            grown += strategy.members[-1] == (worse, 0.0)
+            assert len(strategy.told) == 3
+        assert 0 < grown < 20  # half of the first children are `worse`
 
     def test_the_oldest_dies_even_if_it_is_the_best(self) -> None:
         space = flat_space()

@@ -37,6 +37,8 @@ class TestGridSearch(StrategyContract):
 
 
 class TestRegularizedEvolution(StrategyContract):
+    exhaustive = True
+
     def make(self, space: SearchSpace, seed: int) -> Strategy:
         return RegularizedEvolution(space, seed=seed, population=20, sample_size=5)
 
@@ -49,6 +51,7 @@ class TestLocalSearch(StrategyContract):
 
 
 class TestPPO(StrategyContract):
+    exhaustive = True
     trials = 200
 
     def make(self, space: SearchSpace, seed: int) -> Strategy:

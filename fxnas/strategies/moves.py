@@ -15,6 +15,7 @@ Decision = tuple[int, ...]
 Move = tuple[str, Decision]
 
 SAMPLES = 20  # draws before an unseen architecture is looked for one by one
+STEPS = 100  # of a walk to an unseen architecture
 
 
 def built(space: SearchSpace, decision_of: Callable[[Choice], Decision]) -> Architecture:
@@ -88,6 +89,33 @@ def latin(space: SearchSpace, rng: random.Random, count: int) -> list[Architectu
         return decision
 
     return [built(space, decide(number)) for number in range(count)]
+
+
+def near(
+    space: SearchSpace,
+    start: Architecture,
+    rng: random.Random,
+    seen: Collection[Architecture],
+    allows: Callable[[Architecture], bool] = lambda _: True,
+) -> Architecture | None:
+    """The first unseen architecture on a random walk; any unseen one where the walk finds none; None for none at all.
+
+    Args:
+        space: the space.
+        start: where the walk starts.
+        rng: the source of randomness.
+        seen: canonical architectures of the space, a set or a dict.
+        allows: where the walk may go, and what may be returned.
+    """
+    walker = start
+    for _ in range(STEPS if len(seen) < space.size else 0):
+        step = mutated(space, walker, rng)
+        if allows(step):
+            walker = step
+            if walker not in seen:
+                return walker
+    found = unseen(space, rng, seen)
+    return found if found is not None and allows(found) else None
 
 
 def unseen(space: SearchSpace, rng: random.Random, seen: Collection[Architecture]) -> Architecture | None:

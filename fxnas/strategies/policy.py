@@ -32,8 +32,10 @@ class Policy:
         self.scores = np.zeros(count)
 
     def draw(self, rng: random.Random) -> tuple[int, ...]:
-        """A decision, drawn from the distribution; one number is drawn for each candidate."""
+        """A decision, drawn from the distribution."""
         count, left = len(self.scores), self.n_chosen
+        if left == 1:
+            return (rng.choices(range(count), self.probabilities().tolist())[0],)
         if left is None:
             return tuple(i for i, p in enumerate(_coins(self.scores)) if rng.random() < p)
         table = _tails(self.scores, left)
@@ -72,6 +74,8 @@ class Policy:
     def _log_partition(self, scores: Array) -> float:
         if self.n_chosen is None:
             return float(np.logaddexp(0, scores).sum())
+        if self.n_chosen == 1:
+            return float(np.logaddexp.reduce(scores))
         return float(_tails(scores, self.n_chosen)[0, self.n_chosen])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from statistics import fmean, pstdev
 from typing import TYPE_CHECKING
@@ -14,12 +14,13 @@ from fxnas.architecture import Architecture
 from fxnas.errors import SearchSpaceError
 from fxnas.space import SearchSpace
 from fxnas.strategies.base import Reward, Strategy
-from fxnas.strategies.moves import Decision, built
+from fxnas.strategies.moves import built, latin, near
 
 if TYPE_CHECKING:  # numpy is imported with the first proposal
     from fxnas.strategies.policy import Array, Policy
 
-EPOCHS, CLIP, DECAY = 4, 0.2, (0.9, 0.999)
+EPOCHS, CLIP, DECAY = 10, 0.2, (0.9, 0.999)  # the paper's for continuous control; DECAY is Adam's
+DRAWS = 20  # in a row that are known already, before a new architecture is looked for near the last
 LARGEST = 50.0  # log of the largest ratio that is told from larger ones
 _Step = tuple[Architecture, float, float]
 
@@ -31,7 +32,11 @@ class PPO(Strategy):
     candidate where any number is, the same over subsets where a fixed number is. Candidates are told apart by their
     position, never by name. A choice that isn't active takes no part: neither in drawing nor in learning.
 
-    After `batch` successful trials the policy takes 4 steps of Adam on the clipped objective (0.2), with rewards
+    The first `batch` architectures are a Latin hypercube: drawn from the uniform policy, but evenly spread over the
+    decisions of every choice. What was proposed or told already is drawn anew, so that nothing is proposed twice until
+    the space is exhausted; the probability ratios of the objective remain those of the policy without this condition.
+
+    After `batch` successful trials the policy takes 10 steps of Adam on the clipped objective (0.2), with rewards
     ranked within the batch, and a bonus for entropy. An architecture is one action with one reward: there is no
     recurrent network, and no value function but the mean of the batch. Failed trials teach nothing. Needs numpy, not
     torch.
@@ -63,6 +68,7 @@ class PPO(Strategy):
                 f"got batch={batch}, learning_rate={learning_rate}, entropy={entropy}"
             )
         self.batch, self.learning_rate, self.entropy = batch, learning_rate, entropy
+        self._asked: dict[Architecture, None] = {}
         self._waiting: dict[Architecture, list[float]] = {}
         self._steps: list[_Step] = []
         self._adam: dict[str, tuple[Array, Array]] = {}
@@ -85,16 +91,24 @@ class PPO(Strategy):
         return {key: Policy(len(choice.candidates), choice.n_chosen) for key, choice in self.space.items()}
 
     def propose(self, rng: random.Random) -> Architecture:
-        """An architecture drawn from the policy."""
-        proposal = built(self.space, lambda choice: self._draw(choice.key, rng))
+        """An architecture drawn from the policy; one near it where the policy draws nothing new."""
+        proposal = next(self._start, None) or self._drawn(rng)
+        for _ in range(DRAWS):
+            if proposal not in self._asked:
+                break
+            proposal = self._drawn(rng)
+        if proposal in self._asked:
+            proposal = near(self.space, proposal, rng, self._asked) or proposal
+        self._asked[proposal] = None
         # The ratio of the clipped objective is taken to the policy that drew, not to the one at the time of the tell.
         self._waiting.setdefault(proposal, []).append(self._log_probability(proposal))
         return proposal
 
     def tell(self, architecture: Architecture, reward: Reward) -> None:
-        """As `Strategy.tell`; a failed trial is forgotten."""
+        """As `Strategy.tell`; a failed trial teaches nothing, and is not asked for any more."""
         super().tell(architecture, reward)
         canonical, number = self.told[-1]
+        self._asked[canonical] = None
         if number is None:
             self._drawn_with(canonical)
 
@@ -108,8 +122,12 @@ class PPO(Strategy):
                 self._improve(_advantages([reward for _, reward, _ in self._steps]))
             self._steps.clear()
 
-    def _draw(self, key: str, rng: random.Random) -> Decision:
-        return self.policies[key].draw(rng)
+    @cached_property
+    def _start(self) -> Iterator[Architecture]:
+        return iter(latin(self.space, random.Random(f"{self.seed}/start"), self.batch))
+
+    def _drawn(self, rng: random.Random) -> Architecture:
+        return built(self.space, lambda choice: self.policies[choice.key].draw(rng))
 
     def _log_probability(self, architecture: Architecture) -> float:
         """Of a whole architecture: the sum over its active choices."""

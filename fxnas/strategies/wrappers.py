@@ -8,11 +8,11 @@ from collections.abc import Callable
 from fxnas.architecture import Architecture
 from fxnas.errors import SearchSpaceError, shown
 from fxnas.strategies.base import Reward, Strategy
-from fxnas.strategies.moves import mutated, unseen
+from fxnas.strategies.moves import near
 
 Cost = Callable[[Architecture], float]
 
-TRIES = 100  # proposals, or steps away from one, that are refused before another way is taken
+TRIES = 100  # proposals that are refused before another way is taken
 
 
 class Wrapper(Strategy):
@@ -80,7 +80,7 @@ class Deduped(Wrapper):
         """The proposal of the inner strategy, or a new one near it."""
         proposal = self.strategy.ask()
         if proposal in self._seen:
-            new = self._near(proposal, rng)
+            new = near(self.space, proposal, rng, self._seen, self.allows)
             if new is None:
                 self._through = True
                 return proposal
@@ -88,18 +88,6 @@ class Deduped(Wrapper):
             proposal = new
         self._seen[proposal] = None
         return proposal
-
-    def _near(self, repeat: Architecture, rng: random.Random) -> Architecture | None:
-        """The first new architecture on a walk from a repeat; any new one where the walk finds none."""
-        walker = repeat
-        for _ in range(TRIES if len(self._seen) < self.space.size else 0):
-            step = mutated(self.space, walker, rng)
-            if self.allows(step):
-                walker = step
-                if walker not in self._seen:
-                    return walker
-        found = unseen(self.space, rng, self._seen)
-        return found if found is not None and self.allows(found) else None
 
 
 class Constrained(Wrapper):
