@@ -14,6 +14,7 @@ from fxnas.choice import Choice
 from fxnas.space import SearchSpace
 from fxnas.strategies import PPO
 from fxnas.strategies.policy import Policy
+from fxnas.strategies.ppo import _weights
 from fxnas.strategy_contract import flat_space, nested_space
 
 
@@ -28,6 +29,8 @@ class TestPolicy:
         expected = weights / weights.sum()
         found = np.exp([policy.log_probability(subset) for subset in legal])
         np.testing.assert_allclose(found, expected, rtol=1e-12)
+        rows = np.array([[float(i in subset) for i in range(count)] for subset in legal])
+        np.testing.assert_allclose(np.exp(policy.log_probabilities(rows)), expected, rtol=1e-12)
         marginal = [sum(p for s, p in zip(legal, expected, strict=True) if i in s) for i in range(count)]
         np.testing.assert_allclose(policy.probabilities(), marginal, rtol=1e-12, atol=1e-15)
 
@@ -91,6 +94,10 @@ class TestPPO:
             strategy.tell(proposal, sum(i in proposal[key] for key in ("two", "any") for i in (1, 3)))
         assert (strategy.policies["two"].probabilities()[[1, 3]] > 0.8).all()
         assert (strategy.policies["any"].probabilities()[[1, 3]] > 0.8).all()
+
+    def test_the_objective_is_flat_beyond_the_clip(self) -> None:
+        found = _weights(np.log([1.0, 1.1, 1.3, 0.9, 0.7, 0.7]), np.array([2.0, 2.0, 2.0, -2.0, -2.0, 2.0]))
+        np.testing.assert_allclose(found, [2.0, 2.2, 0.0, -1.8, 0.0, 1.4])
 
     def test_failed_trials_teach_nothing(self) -> None:
         strategy = PPO(flat_space())

@@ -52,6 +52,10 @@ class Policy:
         """The logarithm of P of a legal decision."""
         return float(self.scores[list(decision)].sum()) - self._log_partition(self.scores)
 
+    def log_probabilities(self, chosen: Array) -> Array:
+        """The logarithm [decision] of P of legal decisions, given as rows [decision, candidate] of ones and zeros."""
+        return np.asarray((chosen * self.scores).sum(1) - self._log_partition(self.scores))
+
     def probabilities(self, scores: Array | None = None) -> Array:
         """The probability [count] of each candidate to be among the chosen."""
         scores = self.scores if scores is None else scores

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import random
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from statistics import fmean, pstdev
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from fxnas.architecture import Architecture
 from fxnas.errors import SearchSpaceError
@@ -23,6 +22,13 @@ EPOCHS, CLIP, DECAY = 10, 0.2, (0.9, 0.999)  # the paper's for continuous contro
 DRAWS = 20  # in a row that are known already, before a new architecture is looked for near the last
 LARGEST = 50.0  # log of the largest ratio that is told from larger ones
 _Step = tuple[Architecture, float, float]
+
+
+class _Used(NamedTuple):
+    """What the steps of a batch did with one choice."""
+
+    active: Array  # [step]: 1 where the choice was active, else 0
+    chosen: Array  # [step, candidate]: 1 where the candidate was chosen, else 0
 
 
 class PPO(Strategy):
@@ -118,8 +124,7 @@ class PPO(Strategy):
         before = self._log_probability(architecture) if before is None else before
         self._steps.append((architecture, reward, before))
         if len(self._steps) >= self.batch:
-            for _ in range(EPOCHS):
-                self._improve(_advantages([reward for _, reward, _ in self._steps]))
+            self._learn_batch()
             self._steps.clear()
 
     @cached_property
@@ -143,34 +148,38 @@ class PPO(Strategy):
             del self._waiting[architecture]
         return first
 
-    def _improve(self, advantages: list[float]) -> None:
-        """One step of Adam for every choice that the batch used."""
-        weights = [self._weight(step, advantage) for step, advantage in zip(self._steps, advantages, strict=True)]
-        slopes = {key: self._slope(key, weights) for key in self.policies}
-        self._updates += 1
-        for key, slope in slopes.items():
-            if slope is not None:
-                self._move(key, slope)
-
-    def _weight(self, step: _Step, advantage: float) -> float:
-        """Advantage times probability ratio; 0 beyond the clip, where the objective is flat."""
-        architecture, _, before = step
-        ratio = math.exp(min(self._log_probability(architecture) - before, LARGEST))
-        beyond = ratio - 1 if advantage > 0 else 1 - ratio
-        return 0.0 if beyond > CLIP else advantage * ratio
-
-    def _slope(self, key: str, weights: list[float]) -> Array | None:
-        """The gradient of the clipped objective and the entropy for one choice; None where the batch never used it."""
+    def _learn_batch(self) -> None:
         import numpy as np
 
-        used = [(step[0][key], weight) for step, weight in zip(self._steps, weights, strict=True) if key in step[0]]
-        if not used or self.space[key].count == 1:
-            return None
-        policy = self.policies[key]
-        slope = -sum(weight for _, weight in used) * policy.probabilities()
-        for decision, weight in used:
-            slope[list(decision)] += weight
-        return np.asarray((slope + self.entropy * len(used) * policy.entropy_slope()) / len(self._steps))
+        used = self._used()
+        advantages = np.array(_advantages([reward for _, reward, _ in self._steps]))
+        before = np.array([log_probability for _, _, log_probability in self._steps])
+        for _ in range(EPOCHS):
+            self._improve(used, advantages, before)
+
+    def _used(self) -> dict[str, _Used]:
+        """What the batch did with each choice that it used and that leaves something to learn."""
+        import numpy as np
+
+        used = {}
+        for key, choice in self.space.items():
+            active = np.array([float(key in architecture) for architecture, _, _ in self._steps])
+            if choice.count > 1 and active.any():
+                chosen = np.zeros((len(self._steps), len(choice.candidates)))
+                for row, (architecture, _, _) in zip(chosen, self._steps, strict=True):
+                    row[list(architecture.get(key, ()))] = 1.0
+                used[key] = _Used(active, chosen)
+        return used
+
+    def _improve(self, used: dict[str, _Used], advantages: Array, before: Array) -> None:
+        """One step of Adam for every choice that the batch used."""
+        now = sum(u.active * self.policies[key].log_probabilities(u.chosen) for key, u in used.items())
+        weights = _weights(now - before, advantages)
+        self._updates += 1
+        for key, (active, chosen) in used.items():
+            policy = self.policies[key]
+            slope = (weights[:, None] * chosen).sum(0) - (weights * active).sum() * policy.probabilities()
+            self._move(key, (slope + self.entropy * active.sum() * policy.entropy_slope()) / len(weights))
 
     def _move(self, key: str, slope: Array) -> None:
         import numpy as np
@@ -183,6 +192,15 @@ class PPO(Strategy):
         self._adam[key] = mean, square
         corrected = np.sqrt(square / (1 - DECAY[1] ** self._updates)) + 1e-8
         policy.scores = policy.scores + self.learning_rate * mean / (1 - DECAY[0] ** self._updates) / corrected
+
+
+def _weights(logs: Array, advantages: Array) -> Array:
+    """Advantages times probability ratios, which come as logarithms; 0 beyond the clip, where the objective is flat."""
+    import numpy as np
+
+    ratios = np.exp(np.minimum(logs, LARGEST))
+    beyond = np.where(advantages > 0, ratios - 1, 1 - ratios)
+    return np.where(beyond > CLIP, 0.0, advantages * ratios)
 
 
 def _advantages(rewards: list[float]) -> list[float]:
