@@ -591,10 +591,12 @@ class TestHelp:
 
 
 def test_demo(cli: Cli, tmp_path: Path) -> None:
-    done = cli("demo", "--trials", "2", "-o", "demo", "--json")
+    done = cli("demo", "--trials", "4", "-o", "demo", "--json")
     assert done.code == 0, done.err
     result = done.json
-    assert result["torch_accuracy"] == result["onnx_accuracy"] > 0.9
+    assert result["onnx_accuracy"] > 0.9
+    # one is a mean over batches, the other over all digits
+    assert result["torch_accuracy"] == pytest.approx(result["onnx_accuracy"], rel=1e-6)
     assert result["max_error"] < 1e-4
     assert result["parameters"] < result["supernet_parameters"]
     assert {path.name for path in (tmp_path / "demo").iterdir()} == {"architecture.json", "module", "digits.onnx"}
