@@ -11,6 +11,7 @@ result differs.
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import os
 import random
 import signal
@@ -36,6 +37,7 @@ from fxnas.study import Study
 TRIALS, IN_FLIGHT, WORKERS = 60, 4, 2
 KILLS = ("driver", "worker", "driver, half a write")
 MOST_STARTS = 60
+PATIENCE = 300  # seconds that a driver may take: it needs a few, on a machine that does other work many more
 
 
 def space() -> fxnas.SearchSpace:
@@ -91,7 +93,7 @@ def killed_round(folder: Path, rng: random.Random, expected: str, kills: int) ->
     for start in range(MOST_STARTS):
         driver = _started(folder)
         if result.kills >= kills:
-            if driver.wait(120):
+            if _ended(driver, folder):
                 result.problems.append(f"a driver ended with {driver.returncode}")
             break
         while result.kills < kills and driver.poll() is None:
@@ -101,7 +103,7 @@ def killed_round(folder: Path, rng: random.Random, expected: str, kills: int) ->
                 result.kills += 1
             if kind != "worker":
                 break
-        driver.wait(120)
+        _ended(driver, folder)
         _check_recorded(folder, result, f"after start {start}")
     _check_end(folder, result, expected)
     return result
@@ -117,7 +119,7 @@ def shared_round(folder: Path, rng: random.Random, expected: str, kills: int) ->
         drivers[0].wait()
         result.kills = 1
     for driver in drivers[bool(kills) :]:
-        if driver.wait(120):
+        if _ended(driver, folder):
             result.problems.append(f"a driver ended with {driver.returncode}")
     _check_end(folder, result, expected)
     return result
@@ -138,6 +140,16 @@ def _started(folder: Path) -> subprocess.Popen[bytes]:
     command = [sys.executable, __file__, "--drive", str(folder / "study.db")]
     # what Python says about semaphores that a killed driver has left
     return subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+
+
+def _ended(driver: subprocess.Popen[bytes], folder: Path) -> int:
+    """The return code of a driver; one that hangs is told with where it does."""
+    try:
+        return driver.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        driver.kill()
+        stacks = "\n".join(path.read_text() for path in sorted(folder.glob("*.stack")))
+        raise RuntimeError(f"a driver has not ended in {PATIENCE} s:\n{stacks}") from None
 
 
 def _kill(kind: str, driver: subprocess.Popen[bytes], folder: Path, rng: random.Random) -> bool:
@@ -214,7 +226,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--drive", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.drive is not None:
-        drive(options.drive, WORKERS)
+        with open(options.drive.parent / f"{os.getpid()}.stack", "w") as file:
+            faulthandler.dump_traceback_later(PATIENCE - 30, file=file)
+            drive(options.drive, WORKERS)
+            faulthandler.cancel_dump_traceback_later()
         return 0
     lost = 0
     for number, each in enumerate(campaign(options.rounds, options.seed)):
