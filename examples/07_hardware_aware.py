@@ -65,7 +65,7 @@ def evaluate(graph: fxnas.ChoiceGraph, architecture: fxnas.Architecture) -> dict
 
 def main() -> None:
     supernet, images = graph(), data()[1].inputs
-    strategy, objectives = Nsga2(supernet.space, population=5), ("score", "-latency_ms")
+    strategy, objectives = Nsga2(supernet.space, population=5), ("score", "latency_ms")
     result = fxnas.search(supernet, strategy, evaluate, trials=10, objectives=objectives)
     front = sorted(result.pareto(*objectives), key=lambda trial: trial.metrics["latency_ms"])
     for trial in front:

@@ -24,12 +24,12 @@ def main() -> None:
             trials=6,
             workers=2,
             engine="ray",
-            objectives=("score", "-latency_ms"),
+            objectives=("score", "latency_ms"),
             study="hardware_aware.db",  # stays here: if the cluster is lost, the same search goes on with another
         )
     except fxnas.errors.FxnasError as error:
         sys.exit(f"the search can't run: {error}")
-    for trial in result.pareto("score", "-latency_ms"):
+    for trial in result.pareto("score", "latency_ms"):
         print(
             f"{trial.metrics['latency_ms']:6.2f} ms  accuracy {trial.score:.3f}  on {trial.host}, process {trial.pid}"
         )

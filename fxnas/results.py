@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from fxnas.architecture import Architecture
 from fxnas.errors import FxnasError, SearchSpaceError, nearest, shown
-from fxnas.evaluators.base import signed_names
+from fxnas.objectives import objectives_of
 from fxnas.space import SearchSpace
 from fxnas.strategies.pareto import Point, first_front
 from fxnas.trial_table import table
@@ -31,8 +31,9 @@ class Trial:
         number: its place in the search, from 0.
         architecture: what is evaluated, in canonical form.
         state: "waiting", "running", "done", "failed", or "pruned" where a stopping rule ended it early.
-        score: higher is better, of a list of objectives the first; None unless the trial is done.
-        objectives: the score of each objective; empty where there is only one.
+        score: higher is better: the metric "score"; without one, the only metric or the first objective (negated where
+            lower is better). None unless the trial is done.
+        objectives: what each objective earned, higher is better; empty where there is only a score.
         metrics: everything that the evaluator returned by name.
         reports: the intermediate values that the evaluator reported, in order.
         source: the earlier trial of the same architecture whose outcome this is; None where it was evaluated itself.
@@ -95,8 +96,8 @@ class Trial:
 
     @property
     def reward(self) -> Any:
-        """What the strategy is told: all objectives where there are several, else the score; None unless done."""
-        return self.objectives or self.score
+        """What the strategy is told: the objectives, one number where it is one; else the score; None unless done."""
+        return self.objectives[0] if len(self.objectives) == 1 else self.objectives or self.score
 
     @classmethod
     def from_json(cls, value: object, space: SearchSpace) -> Trial:
@@ -154,7 +155,7 @@ class SearchResult:
 
     @property
     def best(self) -> Trial:
-        """The trial with the highest score, the first of equals; of several objectives see `front` too.
+        """The trial with the highest `Trial.score`, the first of equals; of several objectives see `front` too.
 
         Raises:
             FxnasError: no trial has a score.
@@ -202,13 +203,14 @@ class SearchResult:
     def pareto(self, *metrics: str) -> list[Trial]:
         """The Pareto front over metrics: the trials that no other trial beats in all of them.
 
-            result.pareto("accuracy", "-latency_ms")  # accurate and fast
+            result.pareto("accuracy", "latency_ms")  # accurate and fast
 
         Trials without one of the metrics, or where it isn't finite, are left out.
 
         Args:
-            metrics: their names as the evaluator gave them, or "score". Higher is better; a leading "-" says that lower
-                is better.
+            metrics: their names as the evaluator gave them, or "score". A leading "-" says that lower is better, "+"
+                that higher is; without one, lower is better for a metric called like a cost, such as latency_ms,
+                flops, params or loss (see `fxnas.objectives`), and higher is for all others.
 
         Returns:
             Trials of different architectures, in the order of their numbers.
@@ -218,8 +220,8 @@ class SearchResult:
         """
         if not metrics or not all(isinstance(name, str) for name in metrics):
             given = ", ".join(map(shown, metrics)) or "none"
-            raise FxnasError(f'a front needs names of metrics, pareto("score", "-latency_ms"), got {given}')
-        wanted = signed_names(metrics)
+            raise FxnasError(f'a front needs names of metrics, pareto("score", "latency_ms"), got {given}')
+        wanted = objectives_of(metrics)
         done = [({**t.metrics, "score": t.score}, t) for t in self.trials if t.score is not None]
         known = dict.fromkeys(["score", *(name for values, _ in done for name in values)])
         for name, _ in wanted:

@@ -11,6 +11,7 @@ from typing import Any
 
 from fxnas.errors import FxnasError, SearchSpaceError, shown
 from fxnas.evaluators.base import Evaluator, check_timeout, settings_of
+from fxnas.objectives import Objective, objectives_of
 from fxnas.progress import display
 from fxnas.recipe import Recipe
 from fxnas.results import SearchResult, Trial
@@ -67,9 +68,9 @@ def search(
             architecture and a seed travel.
         strategy: what proposes; made for this space.
         evaluator: an `Evaluator`, or a function of (graph, architecture, report), (graph, architecture) or
-            (architecture) that returns the score, or several metrics among them "score". With workers: such a function
-            at the top level of a module, a function without arguments that makes an evaluator, the name of either or of
-            an evaluator, or an evaluator of plain data such as `TrialCommand`.
+            (architecture) that returns the score, or several metrics, among them "score" or all `objectives`. With
+            workers: such a function at the top level of a module, a function without arguments that makes an evaluator,
+            the name of either or of an evaluator, or an evaluator of plain data such as `TrialCommand`.
         trials: how many trials the search has in all, those of the study included.
         workers: how many trials run at a time, each in a process of its own; 0: one after another in this process.
         study: a file (or `sqlite:///path`) to record the trials in. If it exists, the search goes on where that one
@@ -83,8 +84,10 @@ def search(
         retries: how many further attempts a trial gets, after a pause, where not the evaluator failed but what is
             around it: its process was killed, or a connection broke.
         stopping: ends trials early by what they report.
-        objectives: the metrics that a strategy for several objectives is told, such as ("score", "-latency_ms"); a
-            leading "-" says that lower is better. Not needed where the evaluator returns a list of objectives.
+        objectives: the metrics that the strategy is told, such as ("accuracy", "latency_ms"). A leading "-" says that
+            lower is better, "+" that higher is; without one, lower is better for a metric called like a cost (see
+            `fxnas.objectives`). The score of a trial, by which one is the best, is its metric "score", and without one
+            the first objective. Not needed where the evaluator returns a list of objectives.
         reuse: give an architecture that was evaluated before its earlier outcome, without evaluating it again.
         max_consecutive_failures: so many failed trials one after another end the search with an error.
         progress: show a progress bar; by default where standard error is a terminal.
@@ -103,11 +106,11 @@ def search(
     in_flight = max(1, workers) if in_flight is None else in_flight
     _check_counts(max_consecutive_failures=(max_consecutive_failures, 1), in_flight=(in_flight, 1))
     _check_timeout(timeout, workers, engine)
-    _check_objectives(objectives)
+    wanted = _wanted(objectives)
     source = _source(graph, evaluator, strategy, alone=workers == 0)
     with ExitStack() as stack:
         record = stack.enter_context(_opened(study))
-        record.begin(strategy.space, strategy.settings, _setup(evaluator, stopping, objectives))
+        record.begin(strategy.space, strategy.settings, _setup(evaluator, stopping, wanted))
         ledger = Ledger(record, strategy, total=trials, in_flight=in_flight, reuse=reuse)
         with record.writing():
             record.release_orphans()
@@ -121,7 +124,7 @@ def search(
             record,
             ledger,
             runner,
-            _submitting(source, ledger, stopping, tuple(objectives), live),
+            _submitting(source, ledger, stopping, wanted, live),
             capacity=max(1, workers),
             retries=retries,
             timeout=timeout,
@@ -155,7 +158,7 @@ def _submitting(
     source: Given | Made,
     ledger: Ledger,
     stopping: StoppingRule | None,
-    objectives: tuple[str, ...],
+    objectives: tuple[Objective, ...],
     live: Live,
 ) -> Submit:
     """How a trial is handed to the engine."""
@@ -174,10 +177,10 @@ def _submitting(
     return submit
 
 
-def _setup(evaluator: object, stopping: StoppingRule | None, objectives: Sequence[str]) -> dict[str, object]:
+def _setup(evaluator: object, stopping: StoppingRule | None, objectives: Sequence[Objective]) -> dict[str, object]:
     return {
         "stopping rule": None if stopping is None else stopping.settings,
-        "objectives": list(objectives),
+        "objectives": list(map(str, objectives)),
         "evaluator": settings_of(evaluator),
     }
 
@@ -229,9 +232,10 @@ def _check_counts(**values: tuple[int, int]) -> None:
             raise FxnasError(f"{name} is a whole number from {least}, got {shown(value)}")
 
 
-def _check_objectives(objectives: object) -> None:
+def _wanted(objectives: object) -> tuple[Objective, ...]:
     if isinstance(objectives, str) or not isinstance(objectives, Sequence) or not all(map(_is_text, objectives)):
-        raise FxnasError(f'objectives are names of metrics, ("score", "-latency_ms"), got {shown(objectives)}')
+        raise FxnasError(f'objectives are names of metrics, ("score", "latency_ms"), got {shown(objectives)}')
+    return objectives_of(objectives)
 
 
 def _is_text(value: object) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 from fxnas.architecture import fingerprint_of
 from fxnas.errors import FxnasError, SearchSpaceError, shown
 from fxnas.files import parse_json
+from fxnas.objectives import with_signs
 from fxnas.owners import Owners
 from fxnas.results import SearchResult, Trial, finite
 from fxnas.space import SearchSpace
@@ -319,10 +320,11 @@ def _compare(study: str, found: Mapping[str, Any], wanted: Mapping[str, Any]) ->
     if found.get("strategy") != wanted["strategy"]:
         _refuse(study, "strategy", _difference(found.get("strategy"), wanted["strategy"], "setting"))
     for name in ("stopping rule", "objectives", "evaluator"):
-        if name not in found or name not in wanted or found[name] == wanted[name]:
+        if name not in found or name not in wanted:
             continue
-        if name != "evaluator" or None not in (found[name], wanted[name]):
-            _refuse(study, name, _difference(found[name], wanted[name], "setting"))
+        before = with_signs(found[name]) if name == "objectives" else found[name]
+        if before != wanted[name] and (name != "evaluator" or None not in (before, wanted[name])):
+            _refuse(study, name, _difference(before, wanted[name], "setting"))
 
 
 def _compare_space(study: str, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:

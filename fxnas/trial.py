@@ -93,11 +93,12 @@ def report_final_result(value: float | Mapping[str, float] | Sequence[float]) ->
     """Reports the score of the trial, once.
 
     Args:
-        value: the score, higher is better; or several metrics by name, among them "score"; or a list of scores, one for
-            each objective. One that isn't finite makes the trial a failed one.
+        value: the score, higher is better; or several metrics by name, among them "score" or all objectives that the
+            search names; or a list of scores, one for each objective. A score or an objective that is missing, or isn't
+            finite, makes the trial a failed one: the search tells, for a script knows of no objectives.
 
     Raises:
-        FxnasError: it isn't numbers, or none of several metrics is the score.
+        FxnasError: it isn't numbers, or nothing at all.
     """
     _report("final", value)
 
@@ -119,9 +120,8 @@ def _report(kind: str, value: Any) -> None:
 
 def _plain(kind: str, value: Any) -> Any:
     if isinstance(value, Mapping):
-        if kind == "final" and "score" not in value and len(value) != 1:
-            names = ", ".join(map(str, value)) or "nothing"
-            raise FxnasError(f'final result of {names}: one of several metrics must be called "score"')
+        if kind == "final" and not value:
+            raise FxnasError("final result of nothing: a number is needed, or numbers by name")
         return {str(name): _number(kind, each) for name, each in value.items()}
     if kind == "final" and isinstance(value, Sequence) and not isinstance(value, str):
         return [_number(kind, each) for each in value]

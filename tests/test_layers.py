@@ -21,7 +21,7 @@ FOLDERS = {"fxnas": "fxnas", "fxnas.passes": "passes", "fxnas.exporters": "expor
 # Modules of fxnas from the bottom to the top; a package stands for everything in it.
 LAYERS = [
     "errors lazy",
-    "strict_json conditions subsets tree named owners",
+    "strict_json conditions subsets tree named owners objectives",
     "files forms study_file study_optuna trial_table",
     "choice lines",
     "counting active_if",

@@ -182,10 +182,11 @@ class TestData:
     def test_the_front_is_of_the_score_and_the_next_metric(self) -> None:
         data = report_data(study_of(20))
         assert data["front"] == [{"column": 0, "lower": False}, {"column": 1, "lower": True}]
-        assert report_data(study_of(20), front=["seconds", "-score"])["front"] == [
-            {"column": 2, "lower": False},
-            {"column": 0, "lower": True},
-        ]
+        for front, lower in ((["seconds", "-score"], True), (["+seconds", "score"], False)):
+            assert report_data(study_of(20), front=front)["front"] == [
+                {"column": 2, "lower": lower},
+                {"column": 0, "lower": lower},
+            ]
         assert report_data(study_of(0))["front"] is None
 
     def test_of_objectives_it_is_of_the_first_two(self) -> None:
@@ -212,6 +213,21 @@ class TestData:
             data = report_data(study)
         assert [column["name"] for column in data["columns"]] == ["score", "latency_ms", "seconds"]
         assert data["front"] == [{"column": 0, "lower": False}, {"column": 1, "lower": True}]
+
+    @pytest.mark.parametrize("sign", [1, -1])
+    def test_the_score_goes_by_the_name_of_its_metric_too(self, sign: int) -> None:
+        space = flat_space()
+        with Study() as study:
+            study.begin(space, {})
+            with study.writing():
+                for i in range(1, 4):  # as with objectives=("speed", "flops") and ("-speed", "flops")
+                    metrics = {"speed": sign * float(i), "flops": i + 1.0}
+                    trial = Trial(i, space.architecture(i), "done", float(i), (float(i), -i - 1.0), metrics)
+                    study.add(trial, told=0, repeated=False)
+            data, named = report_data(study), report_data(study, front=["speed", "flops"])
+        flops = {"column": [column["name"] for column in data["columns"]].index("flops"), "lower": True}
+        assert data["front"] == [{"column": 0, "lower": False}, flops]
+        assert named["front"] == [{"column": 0 if sign == 1 else 1, "lower": False}, flops]
 
     def test_wrong_columns_are_told(self) -> None:
         with pytest.raises(FxnasError, match="no column 'latency'; known: score, latency_ms, seconds, did you mean"):
@@ -380,8 +396,8 @@ class TestScript:
         ]
         trials = [Trial(i, space.architecture(i), "done", m["score"], metrics=m) for i, m in enumerate(metrics)]
         xs, ys = json.dumps([m["score"] for m in metrics]), json.dumps([m["cost"] for m in metrics])
-        for sign in ("", "-"):
-            found = javascript(f"paretoFront({xs}, {ys}, [false, {'true' if sign else 'false'}])")
+        for sign in ("+", "-"):
+            found = javascript(f"paretoFront({xs}, {ys}, [false, {'true' if sign == '-' else 'false'}])")
             assert sorted(found) == [t.number for t in SearchResult(trials).pareto("score", f"{sign}cost")]
 
     def test_the_best_is_that_of_the_results(self, javascript: Callable[[str], Any]) -> None:

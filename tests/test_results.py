@@ -41,7 +41,7 @@ def fast(architecture: Architecture) -> dict[str, float]:
 
 
 class TestPareto:
-    def test_a_leading_minus_says_lower_is_better(self) -> None:
+    def test_lower_is_better_for_a_cost_unless_a_sign_says_otherwise(self) -> None:
         result = done(
             {"score": 0.9, "latency_ms": 5.0},
             {"score": 0.8, "latency_ms": 3.0},
@@ -49,7 +49,10 @@ class TestPareto:
             {"score": 0.9, "latency_ms": 6.0},
         )
         assert numbers(result.pareto("score", "-latency_ms")) == [0, 1]
-        assert numbers(result.pareto("score", "latency_ms")) == [3]
+        assert numbers(result.pareto("score", "latency_ms")) == [0, 1]
+        assert numbers(result.pareto("score", "+latency_ms")) == [3]
+        assert numbers(result.pareto("+score", "latency_ms")) == [0, 1]
+        assert numbers(result.pareto("-score", "+latency_ms")) == [2, 3]
         assert numbers(result.pareto("-latency_ms")) == [1]
         assert numbers(result.pareto("score")) == [0, 3]
 

@@ -88,10 +88,38 @@ def test_objectives_may_be_metrics() -> None:
     assert outcome(found) == outcome(search(Nsga2(SPACE, population=4), pair))
     assert [trial.objectives for trial in found.trials] == [pair(trial.architecture) for trial in found.trials]
     assert found.front == found.pareto("score", "-cost_ms")
+    assert outcome(search(Nsga2(SPACE, population=4), metrics, objectives=("+score", "cost_ms"))) == outcome(found)
     with pytest.raises(FxnasError, match=r"objective 'cost': the evaluator returned score, cost_ms, did you mean"):
         search(Nsga2(SPACE, population=4), metrics, objectives=("score", "-cost"))
     with pytest.raises(FxnasError, match=r"objectives are names of metrics, .*, got 'score'"):
         search(Nsga2(SPACE, population=4), metrics, objectives="score")
+
+
+def test_the_score_is_the_metric_of_that_name_or_the_first_objective() -> None:
+    def metrics(architecture: Architecture) -> dict[str, float]:
+        gain, cost = pair(architecture)
+        return {"accuracy": gain, "cost_ms": -cost}
+
+    for objectives, first in ((("accuracy", "cost_ms"), 0), (("cost_ms", "accuracy"), 1)):
+        found = search(Nsga2(SPACE, population=4), metrics, objectives=objectives)
+        assert [trial.score for trial in found.trials] == [pair(trial.architecture)[first] for trial in found.trials]
+        assert found.best.score == max(pair(trial.architecture)[first] for trial in found.trials)
+    both = search(
+        Nsga2(SPACE, population=4),
+        lambda architecture: {**metrics(architecture), "score": -1.0},
+        objectives=("accuracy", "cost_ms"),
+    )
+    assert {trial.score for trial in both.trials} == {-1.0}
+    with pytest.raises(FxnasError, match='must be called "score", unless the search names its objectives'):
+        search(evaluator=metrics)
+
+
+def test_one_named_objective_is_one_reward() -> None:
+    def metrics(architecture: Architecture) -> dict[str, float]:
+        return {"accuracy": 0.5, "cost": -score(architecture)}
+
+    found = search(evolution(), metrics, objectives=("cost",))
+    assert outcome(found) == outcome(search(evolution()))
 
 
 def test_one_objective_is_what_most_strategies_take() -> None:

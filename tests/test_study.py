@@ -217,7 +217,22 @@ class TestSetup:
             search(Nsga2(SPACE), metrics, objectives=objectives, study=tmp_path / "s")
 
         run("score", "-cost")
-        with pytest.raises(SearchSpaceError, match=r'objectives: it was \["score", "-cost"\], is \["score", "cost"\]'):
+        run("+score", "cost")  # means the same
+        refused = r'objectives: it was \["\+score", "-cost"\], is \["\+score", "\+cost"\]'
+        with pytest.raises(SearchSpaceError, match=refused):
+            run("score", "+cost")
+
+    def test_objectives_recorded_without_signs_were_to_be_maximized(self, tmp_path: Path) -> None:
+        def metrics(architecture: Architecture) -> dict[str, float]:
+            return {"score": score(architecture), "cost": 1.0}
+
+        def run(*objectives: str) -> None:
+            search(Nsga2(SPACE), metrics, objectives=objectives, study=tmp_path / "s")
+
+        run("score", "+cost")
+        edited(tmp_path / "s", "UPDATE study SET value = ? WHERE name = 'objectives'", '["score", "cost"]')
+        run("score", "+cost")
+        with pytest.raises(SearchSpaceError, match=r'it was \["\+score", "\+cost"\], is \["\+score", "-cost"\]'):
             run("score", "cost")
 
     def test_what_cannot_be_described_is_not_compared(self, tmp_path: Path) -> None:

@@ -134,10 +134,9 @@ class TestPython:
         with pytest.raises(FxnasError, match=r"intermediate result .*: a number is needed"):
             fxnas.report_intermediate_result(value)
 
-    @pytest.mark.parametrize("value", [{"accuracy": 0.5, "loss": 0.2}, {}])
-    def test_metrics_without_a_score_are_refused_by_hand_too(self, value: Any) -> None:
-        with pytest.raises(FxnasError, match='one of several metrics must be called "score"'):
-            fxnas.report_final_result(value)
+    def test_no_metrics_at_all_are_refused_where_they_are_reported(self) -> None:
+        with pytest.raises(FxnasError, match="final result of nothing"):
+            fxnas.report_final_result({})
 
     def test_numbers_of_other_libraries_are_numbers(self, monkeypatch: pytest.MonkeyPatch) -> None:
         import numpy
@@ -191,6 +190,16 @@ class TestShell:
         space, command = flat_space(), shell("""echo '{"final": [0.5, -3]}' >> "$FXNAS_RESULTS" """)
         result = fxnas.search(space, Nsga2(space), command, trials=1, progress=False)
         assert result.trials[0].objectives == (0.5, -3.0)
+
+    @pytest.mark.parametrize("workers", [0, 1])
+    def test_objectives_need_no_score(self, workers: int) -> None:
+        report = 'import fxnas\nfxnas.report_final_result({"accuracy": 0.5, "ms": 3})\n'
+        space, command = flat_space(), TrialCommand(python(report))
+        options: dict[str, Any] = {"trials": 1, "workers": workers, "progress": False}
+        (found,) = fxnas.search(space, Nsga2(space), command, objectives=("accuracy", "ms"), **options).trials
+        assert (found.score, found.objectives) == (0.5, (0.5, -3.0))
+        (failed,) = fxnas.search(space, Nsga2(space), command, **options).trials
+        assert "the evaluator returned accuracy, ms: one of several metrics must be called" in str(failed.error)
 
     def test_number_seed_and_folder_are_in_the_environment(self, folder: Path) -> None:
         script = """printf '{"final": {"score": %s, "seed": %s}}' $FXNAS_TRIAL $FXNAS_SEED > $FXNAS_RESULTS

@@ -18,8 +18,9 @@ def report(
     front: Annotated[
         list[str] | None,
         typer.Option(
-            help="A column of the Pareto front, twice: a metric, score, seconds or 'objective 1'; a leading - says "
-            "that lower is better. By default two objectives, or the score and the first other metric.",
+            help="A column of the Pareto front, twice: a metric, score, seconds or 'objective 1'. A leading - says "
+            "that lower is better, + that higher is; without one, lower is for names of costs (latency_ms, flops, …). "
+            "By default two objectives, or the score and the first other metric.",
             show_default=False,
         ),
     ] = None,
@@ -33,7 +34,7 @@ def report(
 
       fxnas report search.db -o report.html
 
-      fxnas report search.db --front accuracy --front=-latency_ms
+      fxnas report search.db --front accuracy --front latency_ms
     """
     from fxnas.report.page import write_report
 

@@ -87,8 +87,10 @@ def search(
     objective: Annotated[
         list[str] | None,
         typer.Option(
-            help="A metric of the evaluator that nsga2 is told, once for each: --objective score "
-            "--objective=-latency_ms; a leading - says that lower is better.",
+            help="A metric of the evaluator that the strategy is told, once for each (nsga2 takes several): "
+            "--objective accuracy --objective latency_ms. A leading - says that lower is better (--objective=-x), + "
+            "that higher is; without one, lower is for names of costs (latency_ms, flops, loss, …). The best trial has "
+            "the highest metric 'score'; without one, it is the best in the first objective.",
             show_default=False,
         ),
     ] = None,

@@ -88,7 +88,7 @@ def best(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Print the best trials, or write the best architecture; of several objectives the first counts.
+    """Print the best trials, or write the best architecture, by the score; without one, by the first objective.
 
     For example:
 

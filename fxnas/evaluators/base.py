@@ -6,11 +6,12 @@ import hashlib
 import inspect
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from fxnas.architecture import Architecture
 from fxnas.errors import FxnasError, nearest, shown
+from fxnas.objectives import Objective
 
 Score = float | Mapping[str, float] | Sequence[float]
 
@@ -97,9 +98,9 @@ class Evaluator(Protocol):
                 seeded with the trial's seed where they were imported before.
 
         Returns:
-            The score, higher is better; several metrics by name, among them "score" (one metric alone is the score); or
-            a sequence of scores, one for each objective. An exception, or a score that isn't finite, makes the trial a
-            failed one.
+            The score, higher is better; several metrics by name, among them "score" (one metric alone is the score), or
+            all objectives that the search names; or a sequence of scores, one for each objective, the first of which is
+            the score. An exception, or a score that isn't finite, makes the trial a failed one.
         """
 
 
@@ -158,59 +159,70 @@ def _positionals(function: Callable[..., Score]) -> int:
     return sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in required)
 
 
-def score_and_metrics(result: Score) -> tuple[float, dict[str, float]]:
-    """Splits what an evaluator returned into the score and all metrics as plain numbers.
+class Judged(NamedTuple):
+    """What an evaluator's result comes to.
 
-    Of several objectives the first is the score.
-
-    Raises:
-        FxnasError: there is no score in it, or it isn't a finite number.
+    Attributes:
+        score: higher is better: the metric "score"; without one, the first objective.
+        objectives: each higher is better; empty where there is only a score.
+        metrics: by name, as plain numbers; empty where none were named.
     """
-    if several := objectives_of(result):
-        return several[0], {}
-    if not isinstance(result, Mapping):
-        return _finite("score", result), {}
-    metrics = {str(name): _number(str(name), value) for name, value in result.items()}
-    if "score" not in metrics and len(metrics) != 1:
-        names = ", ".join(metrics) or "nothing"
-        raise FxnasError(f'the evaluator returned {names}: one of several metrics must be called "score"')
-    name = "score" if "score" in metrics else next(iter(metrics))
-    return _finite(name, metrics[name]), metrics
+
+    score: float
+    objectives: tuple[float, ...]
+    metrics: dict[str, float]
 
 
-def objectives_of(result: Score) -> tuple[float, ...]:
-    """All objectives that an evaluator returned; empty where it returned one score or metrics.
-
-    Raises:
-        FxnasError: one of them isn't a finite number.
-    """
-    if not isinstance(result, Sequence) or isinstance(result, str):
-        return ()
-    return tuple(_finite(f"objective {i}", value) for i, value in enumerate(result))
-
-
-def named_objectives(metrics: Mapping[str, float], names: Sequence[str]) -> tuple[float, ...]:
-    """The objectives that are metrics, each higher is better.
+def judged(result: Score, wanted: Sequence[Objective] = ()) -> Judged:
+    """Score, objectives and metrics of what an evaluator returned.
 
     Args:
-        metrics: by name.
-        names: of the objectives; a leading "-" says that lower is better.
+        result: what `Evaluator.evaluate` returns.
+        wanted: the objectives that the search names, which are metrics.
 
     Raises:
-        FxnasError: there is no such metric, or it isn't a finite number.
+        FxnasError: there is no score in it, one of the objectives is missing, or one of these isn't a finite number.
     """
-    wanted = signed_names(names)
+    if isinstance(result, Mapping):
+        return _judged_metrics(metrics_of(result), wanted)
+    if not isinstance(result, Sequence) or isinstance(result, str) or not result:
+        score = _finite("score", result)
+        return Judged(score, _named({"score": score}, wanted), {})
+    several = tuple(_finite(f"objective {i}", value) for i, value in enumerate(result))
+    return Judged(several[0], _named({"score": several[0]}, wanted) or several, {})
+
+
+def metrics_of(result: Mapping[str, float]) -> dict[str, float]:
+    """Metrics as plain numbers.
+
+    Raises:
+        FxnasError: one of them isn't a number.
+    """
+    return {str(name): _number(str(name), value) for name, value in result.items()}
+
+
+def _judged_metrics(metrics: dict[str, float], wanted: Sequence[Objective]) -> Judged:
+    objectives = _named(metrics, wanted)
+    if objectives and "score" not in metrics:
+        return Judged(objectives[0], objectives, metrics)
+    if "score" not in metrics and len(metrics) != 1:
+        names = ", ".join(metrics) or "nothing"
+        raise FxnasError(
+            f'the evaluator returned {names}: one of several metrics must be called "score", unless the search names '
+            'its objectives, such as ("accuracy", "latency_ms")'
+        )
+    name = "score" if "score" in metrics else next(iter(metrics))
+    return Judged(_finite(name, metrics[name]), objectives, metrics)
+
+
+def _named(metrics: Mapping[str, float], wanted: Sequence[Objective]) -> tuple[float, ...]:
+    """The objectives that are metrics, each higher is better."""
     for name, _ in wanted:
         if name not in metrics:
             raise FxnasError(
                 f"objective {shown(name)}: the evaluator returned {', '.join(metrics)}{nearest(name, metrics)}"
             )
     return tuple(sign * _finite(name, metrics[name]) for name, sign in wanted)
-
-
-def signed_names(names: Iterable[str]) -> list[tuple[str, float]]:
-    """Names of metrics apart from their signs: -1 where a leading "-" says that lower is better, else 1."""
-    return [(name.removeprefix("-"), -1.0 if name.startswith("-") else 1.0) for name in names]
 
 
 def _finite(name: str, value: Any) -> float:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fxnas.errors import FxnasError, nearest, shown
-from fxnas.evaluators.base import Report, Score, objectives_of, score_and_metrics
+from fxnas.evaluators.base import Report, Score, judged, metrics_of
 from fxnas.files import parse_json
 from fxnas.lines import Lines
 
@@ -69,8 +69,10 @@ class ResultsFile:
     def _take_final(self, value: Any, what: str) -> None:
         if self.final is not None:
             raise FxnasError(f"{what}: a second final result; of several processes only one shall report it")
-        score_and_metrics(value)
-        objectives_of(value)
+        if isinstance(value, Mapping) and "score" not in value and len(value) > 1:
+            metrics_of(value)  # which of them are objectives is known to the search alone
+        else:
+            judged(value)
         self.final = value
 
 

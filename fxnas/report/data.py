@@ -10,6 +10,7 @@ from fxnas import __version__
 from fxnas.choice import Choice
 from fxnas.conditions import Part, parts_of
 from fxnas.errors import FxnasError, SearchSpaceError, nearest, shown
+from fxnas.objectives import Objective, is_cost, objective
 from fxnas.report.layout import layout
 from fxnas.space import SearchSpace
 from fxnas.study import Study
@@ -17,8 +18,6 @@ from fxnas.wiring import Wiring
 
 FORMAT = 1
 _MOST_TEXT = 500  # characters kept of an error
-# Metrics with such a part in their names are costs, unless the user says otherwise; the page says and changes it.
-_COSTS = ("latency", "flops", "macs", "param", "memory", "loss", "error", "size", "bytes", "seconds", "energy", "_ms")
 
 
 def report_data(study: Study, *, front: Sequence[str] = (), title: str | None = None) -> dict[str, Any]:
@@ -28,9 +27,10 @@ def report_data(study: Study, *, front: Sequence[str] = (), title: str | None = 
 
     Args:
         study: what to report on.
-        front: the names of two columns that the Pareto front is drawn over, a leading "-" where lower is better:
-            "score", "seconds", metrics, "objective 1" and so on. By default the first two objectives, or the score and
-            the first other metric; the page can show others.
+        front: the names of two columns that the Pareto front is drawn over: "score", "seconds", metrics, "objective 1"
+            and so on. A leading "-" says that lower is better, "+" that higher is; without one the name decides (see
+            `fxnas.objectives`). By default the first two objectives, or the score and the first other metric; the page
+            can show others, and change the directions.
         title: what the page is headed; by default the study's file name without ending.
 
     Returns:
@@ -60,7 +60,7 @@ def report_data(study: Study, *, front: Sequence[str] = (), title: str | None = 
             for key, choice in space.items()
         ],
         "columns": columns,
-        "front": _front(columns, front),
+        "front": _front(columns, front, _names_of_the_score(rows)),
         "errors": [_cut(error) for error in errors],
         "graph": _graph(described.get("wiring"), space, study.path),
         "trials": {
@@ -133,25 +133,37 @@ def _columns(rows: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
     yield {"name": "seconds", "values": [row["seconds"] or None for row in rows]}
 
 
-def _front(columns: Sequence[Mapping[str, Any]], wanted: Sequence[str]) -> list[dict[str, Any]] | None:
+def _names_of_the_score(rows: Sequence[Mapping[str, Any]]) -> set[str]:
+    """The metrics that have no column of their own, since they are the score."""
+    scores = [row["score"] for row in rows]
+    names = {name for row in rows for name in row["metrics"]} - {"score", "seconds"}
+    return {name for name in names if [row["metrics"].get(name) for row in rows] == scores}
+
+
+def _front(
+    columns: Sequence[Mapping[str, Any]], wanted: Sequence[str], scores: set[str]
+) -> list[dict[str, Any]] | None:
     names = [column["name"] for column in columns]
     if wanted:
         if len(wanted) != 2:
             raise FxnasError(f"the front is drawn over two columns, got {len(wanted)}: {shown(list(wanted))}")
-        return [_axis(name.removeprefix("-"), name.startswith("-"), names) for name in wanted]
-    others = [name for name in names if name not in ("score", "seconds")]
+        return [_axis(objective(name), names, scores) for name in wanted]
+    negated = [value and -value for value in columns[0]["values"]]  # the score may be an objective to minimize
+    ranked = sorted(columns, key=lambda column: column["values"] == negated)
+    others = [column["name"] for column in ranked if column["name"] not in ("score", "seconds")]
     objectives = [name for name in others if name.startswith("objective ")]
     other = next(iter(objectives or others), None)
     if other is None:
         return None
-    cost = other not in objectives and any(part in other.lower() for part in _COSTS)
-    return [_axis("score", False, names), _axis(other, cost, names)]
+    lower = other not in objectives and is_cost(other)
+    return [{"column": 0, "lower": False}, {"column": names.index(other), "lower": lower}]
 
 
-def _axis(name: str, lower: bool, names: Sequence[str]) -> dict[str, Any]:
+def _axis(wanted: Objective, names: Sequence[str], scores: set[str]) -> dict[str, Any]:
+    name = "score" if wanted.name in scores else wanted.name
     if name not in names:
         raise FxnasError(f"there is no column {shown(name)}; known: {', '.join(names)}{nearest(name, names)}")
-    return {"column": names.index(name), "lower": lower}
+    return {"column": names.index(name), "lower": wanted.lower}
 
 
 def _decisions(choice: Choice, rows: Sequence[Mapping[str, Any]], path: str) -> list[Any]:

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from fxnas.errors import shown
-from fxnas.evaluators.base import Report, TrialPruned, Verdict, named_objectives, objectives_of, score_and_metrics
+from fxnas.evaluators.base import Report, TrialPruned, Verdict, judged
 from fxnas.evaluators.seeded import seeded
+from fxnas.objectives import Objective
 from fxnas.running.source import Source
 
 # Faults of the surroundings, which a second attempt may not meet; everything else would only happen again.
@@ -41,7 +42,7 @@ class Task:
     seed: int
     architecture: Mapping[str, Any]
     limits: Verdict | None = None
-    objectives: tuple[str, ...] = ()
+    objectives: tuple[Objective, ...] = ()
     live: str | None = None
 
 
@@ -92,9 +93,7 @@ def _evaluate(source: Source, task: Task, report: Report) -> Outcome:
     architecture = bench.architecture(task.architecture)
     with seeded(task.seed):
         result = bench.evaluate(bench.graph, architecture, report)
-    score, metrics = score_and_metrics(result)
-    named = named_objectives({**metrics, "score": score}, task.objectives)
-    return Outcome("done", score, named or objectives_of(result), metrics)
+    return Outcome("done", *judged(result, task.objectives))
 
 
 def _failure(error: BaseException) -> Outcome:
