@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import pytest
 
+import fxnas
+from fxnas.architecture import Architecture
 from fxnas.choice import Choice
 from fxnas.errors import SearchSpaceError
 from fxnas.space import SearchSpace
@@ -80,6 +83,43 @@ class TestOptunaSampler:
     @pytest.mark.parametrize("seed", [-1, 2**70])
     def test_any_integer_is_a_seed(self, seed: int) -> None:
         assert OptunaSampler(flat_space(), seed=seed).ask()
+
+    @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+    @pytest.mark.parametrize("name", ["TPESampler", "NSGAIISampler", "NSGAIIISampler"])
+    def test_several_objectives_are_several_directions(self, name: str) -> None:
+        from optuna import samplers
+
+        def both(architecture: Architecture) -> dict[str, float]:
+            return {"gain": separable(architecture), "cost": float(sum(map(sum, architecture.values())))}
+
+        space = flat_space()
+        strategy = OptunaSampler(space, sampler=getattr(samplers, name), objectives=2)
+        options: dict[str, Any] = {"trials": 30, "objectives": ("gain", "cost"), "progress": False}
+        result = fxnas.search(space, strategy, both, **options)
+        assert strategy.settings["objectives"] == 2
+        front = {tuple(trial.values) for trial in strategy.study.best_trials}
+        assert front == {trial.objectives for trial in result.front}
+        assert len(strategy.study.directions) == 2
+
+    def test_refuses_another_number_of_objectives(self) -> None:
+        strategy = OptunaSampler(flat_space(), objectives=2)
+        for reward, count in (((1.0, 2.0, 3.0), 3), (1.0, 1)):
+            with pytest.raises(SearchSpaceError, match=f"2 objectives are expected, got {count}"):
+                strategy.tell(strategy.space.default, reward)
+        assert not strategy.told
+        for wrong in (0, True, "two"):
+            with pytest.raises(SearchSpaceError, match="objectives is how many numbers a reward is"):
+                OptunaSampler(flat_space(), objectives=wrong)  # type: ignore[arg-type]
+
+    def test_a_sampler_of_one_objective_says_so(self) -> None:
+        from optuna.samplers import RandomSampler
+
+        class One(RandomSampler):
+            def sample_relative(self, study: Any, trial: Any, space: Any) -> Any:
+                self._raise_error_if_multi_objective(study)
+
+        with pytest.raises(SearchSpaceError, match=r"One can't do with 2 objectives: .*multi-objective"):
+            OptunaSampler(flat_space(), sampler=One, objectives=2).ask()
 
     def test_large_subsets_are_one_parameter_a_candidate(self) -> None:
         names = ("",) * 12

@@ -108,3 +108,12 @@ else:
 
         def make(self, space: SearchSpace, seed: int) -> Strategy:
             return OptunaSampler(space, seed=seed)
+
+    class TestOptunaSamplerOfTwoObjectives(StrategyContract):
+        rounds = 15
+        exhaustive = True
+        learns = False  # its two objectives contradict each other in the contract
+        objectives = 2
+
+        def make(self, space: SearchSpace, seed: int) -> Strategy:
+            return OptunaSampler(space, seed=seed, objectives=2)

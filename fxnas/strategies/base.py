@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from fxnas.architecture import Architecture
 from fxnas.errors import SearchSpaceError, shown
 from fxnas.space import SearchSpace
+from fxnas.strategies.pareto import Point
 
 Reward = float | Sequence[float] | None
 
@@ -107,7 +108,10 @@ class Strategy(ABC):
             return None
         if isinstance(reward, Sequence) and not isinstance(reward, str):
             name = type(self).__name__
-            raise SearchSpaceError(f"{name} takes one reward, got {len(reward)} objectives; Nsga2 takes several")
+            raise SearchSpaceError(
+                f"{name} takes one reward, got {len(reward)} objectives; Nsga2 takes several, and so does "
+                "OptunaSampler(…, objectives=2)"
+            )
         number = as_number(reward)
         if number is None:
             raise SearchSpaceError(f"a reward is a number or None, got {shown(reward)}")
@@ -118,6 +122,28 @@ def remember(rewards: dict[Architecture, float | None], architecture: Architectu
     """Notes a reward; the first success of an architecture counts."""
     if rewards.get(architecture) is None:
         rewards[architecture] = reward
+
+
+def as_point(reward: Reward, count: int | None) -> Point | None:
+    """The reward of several objectives as a tuple; None where the trial failed.
+
+    Args:
+        reward: one number for each objective, or None; NaN in one of them means failed.
+        count: how many there are; None where that isn't known yet.
+
+    Raises:
+        SearchSpaceError: the reward isn't numbers, or not so many.
+    """
+    if reward is None:
+        return None
+    several = isinstance(reward, Sequence) and not isinstance(reward, str)
+    numbers = [as_number(each) for each in (reward if several else [reward])]  # type: ignore[union-attr]
+    point = tuple(number for number in numbers if number is not None)
+    if not point or len(point) < len(numbers):
+        raise SearchSpaceError(f"a reward is one number for each objective or None, got {shown(reward)}")
+    if count is not None and len(point) != count:
+        raise SearchSpaceError(f"{count} objectives are expected, got {len(point)}: {shown(reward)}")
+    return None if any(map(math.isnan, point)) else point
 
 
 def as_number(value: object) -> float | None:

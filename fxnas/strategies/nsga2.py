@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import random
-from collections.abc import Sequence
 
 from fxnas.architecture import Architecture
-from fxnas.errors import SearchSpaceError, shown
+from fxnas.errors import SearchSpaceError
 from fxnas.space import SearchSpace
-from fxnas.strategies.base import Reward, Strategy, as_number
+from fxnas.strategies.base import Reward, Strategy, as_point
 from fxnas.strategies.moves import crossed, mutated
 from fxnas.strategies.pareto import Point, crowding, fronts
 
@@ -70,7 +68,7 @@ class Nsga2(Strategy):
             ArchitectureError: the architecture isn't one of the space.
             SearchSpaceError: the reward isn't numbers, or not as many as before.
         """
-        point = self._point(reward)
+        point = as_point(reward, len(self.results[0][1]) if self.results else None)
         super().tell(architecture, None if point is None else point[0])
         if point is None:
             return
@@ -101,16 +99,3 @@ class Nsga2(Strategy):
         best = sorted(ranked)[: self.population]
         self.members = [pool[i] for _, _, i in best]
         self._fitness = [(rank, negated) for rank, negated, _ in best]
-
-    def _point(self, reward: Reward) -> Point | None:
-        if reward is None:
-            return None
-        several = isinstance(reward, Sequence) and not isinstance(reward, str)
-        numbers = [as_number(each) for each in (reward if several else [reward])]  # type: ignore[union-attr]
-        point = tuple(number for number in numbers if number is not None)
-        if not point or len(point) < len(numbers):
-            raise SearchSpaceError(f"a reward is one number for each objective or None, got {shown(reward)}")
-        if self.results and len(point) != len(self.results[0][1]):
-            expected = len(self.results[0][1])
-            raise SearchSpaceError(f"{expected} objectives are expected, got {len(point)}: {shown(reward)}")
-        return None if any(map(math.isnan, point)) else point
