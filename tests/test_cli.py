@@ -234,6 +234,23 @@ class TestSearch:
         ]
         assert not {t["pid"] for t in done.json["trials"]} & {t["pid"] for t in alone if t["source"] is None}
 
+    def test_failures_in_a_row_end_it_when_they_are_so_many(self, cli: Cli, tmp_path: Path) -> None:
+        (tmp_path / "failing.py").write_text("def failing(a): raise ValueError('no data')\n")
+        cli("space", "net.py:Net", "-o", "space.json")
+        arguments = ("search", "space.json", "-e", "failing.py:failing", "-s", "random", "-n", "8")
+        assert "5 trials failed one after another" in cli(*arguments).err
+        assert "2 trials failed one after another" in cli(*arguments, "--max-consecutive-failures", "2").err
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+    def test_a_killed_trial_is_tried_as_often_as_wanted(self, cli: Cli, tmp_path: Path) -> None:
+        (tmp_path / "dying.py").write_text("import os, signal\ndef dying(a): os.kill(os.getpid(), signal.SIGKILL)\n")
+        cli("space", "net.py:Net", "-o", "space.json")
+        arguments = ("search", "space.json", "-e", "dying.py:dying", "-s", "random", "-n", "1", "--workers", "1")
+        for options, attempts in (((), 2), (("--retries", "0"), 1)):
+            study = f"s{attempts}.db"
+            assert cli(*arguments, "--study", study, *options).code == 1
+            assert cli("study", "show", study, "--json").json["trials"][0]["attempts"] == attempts
+
     def test_objectives_are_metrics(self, cli: Cli, tmp_path: Path) -> None:
         (tmp_path / "both.py").write_text("def both(a): return {'score': sum(map(sum, a.values())), 'ms': len(a)}\n")
         cli("space", "net.py:Net", "-o", "space.json")

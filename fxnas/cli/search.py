@@ -116,6 +116,12 @@ def search(
         float | None,
         typer.Option(help="Seconds that a trial may take; needs workers or --trial-command.", show_default=False),
     ] = None,
+    retries: Annotated[
+        int, typer.Option(min=0, help="Further attempts of a trial whose process was killed or whose connection broke.")
+    ] = 1,
+    max_consecutive_failures: Annotated[
+        int, typer.Option(min=1, help="So many failed trials one after another end the search.")
+    ] = 5,
     stopping: Annotated[
         RuleName | None,
         typer.Option(
@@ -164,6 +170,8 @@ def search(
             study=study,
             in_flight=in_flight,
             timeout=what.timeout,
+            retries=retries,
+            max_consecutive_failures=max_consecutive_failures,
             stopping=None if stopping is None else RULES[stopping](),
             objectives=objective or (),
             progress=False if json else None,
