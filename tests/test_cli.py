@@ -534,6 +534,8 @@ class TestErrors:
             (("search", "net.py:Net", *INPUT, "-e", "net.py:number"), "an evaluator is a function"),
             (("space", "-c", "nosuchprogram"), "no program 'nosuchprogram' that can be run"),
             (("space", "-c", "echo hello"), "ended without writing its search space"),
+            (("space", "-c", "sleep 600", "--timeout", "0.5"), "TimeoutError: the command took longer than 0.5 s"),
+            (("space", "-c", "sleep 600", "--timeout", "0"), "timeout is a number of seconds, got 0"),
             (("search", "-c", "sh", "--space", "none.json"), "none.json does not exist"),
             (("space", "net.py:Net", "-o", "nowhere/space.json"), "nowhere"),
         ],

@@ -168,6 +168,12 @@ class TestSpace:
         with pytest.raises(SearchSpaceError, match=message):
             shell(script).space()
 
+    def test_a_command_that_takes_too_long_is_ended(self, folder: Path) -> None:
+        script = f"echo $$ > {shlex.quote(str(folder / 'pid'))}; echo training; exec sleep 600"
+        with pytest.raises(TimeoutError, match=r"took longer than 1 s to write its search space(.|\n)*training"):
+            shell(script, timeout=1).space()
+        assert ends(int((folder / "pid").read_text()))
+
 
 class TestShell:
     def test_a_trial_in_another_language(self, folder: Path) -> None:

@@ -17,6 +17,13 @@ def space(
     model: OptionalModel = None,
     inputs: Inputs = None,
     trial_command: CommandLine = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option(
+            help="Seconds that --trial-command may take until it has written its space; by default any number.",
+            show_default=False,
+        ),
+    ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write.", show_default=False)] = None,
     json: Json = False,
 ) -> None:
@@ -34,7 +41,7 @@ def space(
 
       fxnas space --trial-command "python train.py" -o space.json
     """
-    found = _space(model, inputs, trial_command)
+    found = _space(model, inputs, trial_command, timeout)
     if output is not None:
         found.save(output)
     if json:
@@ -45,12 +52,13 @@ def space(
     console.print_text(f"{len(found)} choices, {found.size:,} architectures{written}")
 
 
-def _space(model: str | None, inputs: list[str] | None, command: str | None) -> SearchSpace:
+def _space(model: str | None, inputs: list[str] | None, command: str | None, timeout: float | None) -> SearchSpace:
     if command is not None:
         from fxnas.evaluators.command import TrialCommand
 
         refuse("takes no part beside --trial-command", MODEL=model, input=inputs)
-        return TrialCommand(command).space()
+        return TrialCommand(command, timeout=timeout).space()
+    refuse("is for --trial-command", timeout=timeout)
     if model is None:
         raise typer.BadParameter("MODEL is missing; give a model, or --trial-command")
     if example_inputs(inputs, model) is not None:

@@ -67,12 +67,18 @@ class TrialCommand:
 
         Raises:
             SearchSpaceError: the command doesn't write it, or something else; quotes the end of its log.
-            TimeoutError: it takes longer than `timeout`.
+            TimeoutError: it takes longer than `timeout`; quotes the end of its log, too.
         """
         with tempfile.TemporaryDirectory(prefix="fxnas-") as name:
             folder, path = Path(name), Path(name, "space.json")
             with Guarded(self.command, folder, folder / "trial.log", {SPACE_OUT: str(path)}) as program:
-                *_, status = program.statuses(self.timeout)
+                try:
+                    *_, status = program.statuses(self.timeout)
+                except TimeoutError as error:
+                    raise TimeoutError(
+                        f"the command took longer than {self.timeout:g} s to write its search space; does it call "
+                        f"get_and_apply_next_architecture(model) before it trains? It printed:\n{program.tail()}"
+                    ) from error
                 printed = f" It printed:\n{program.tail()}"
                 if status:
                     raise SearchSpaceError(f"the command {_ending(status)} in place of writing its space.{printed}")
