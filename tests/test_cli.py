@@ -389,6 +389,30 @@ class TestStudy:
         assert "no study" in second["problem"]
         assert "6 done" in cli("study", "ls", study).out
 
+    def test_ls_of_a_folder_without_studies_says_so(self, cli: Cli, study: str, tmp_path: Path) -> None:
+        (tmp_path / "empty").mkdir()
+        alone = cli("study", "ls", "empty")
+        assert (alone.code, alone.out) == (
+            0,
+            f"there is no study in {(tmp_path / 'empty').resolve()}: no file called *.db; name files to list others\n",
+        )
+        both = cli("study", "ls", "empty", study).out
+        assert "there is no study in" in both
+        assert "6 done" in both
+        assert cli("study", "ls", "empty", "--json").json == []
+
+    def test_of_many_choices_show_prints_a_few(self, cli: Cli, tmp_path: Path) -> None:
+        space = {f"c{i}": {"_type": "layer_choice", "_value": ["a", "b"]} for i in range(1000)}
+        (tmp_path / "space.json").write_text(json.dumps(space))
+        (tmp_path / "one.py").write_text("def one(a): return 1.0\n")
+        cli("search", "space.json", "-e", "one.py:one", "-s", "random", "-n", "5", "--study", "s.db", "--json")
+        shown = cli("study", "show", "s.db").out
+        assert shown.count("and 988 more") == 5
+        assert "all decisions: fxnas study best s.db, or fxnas study export s.db" in shown
+        assert len(shown.splitlines()) < 40
+        assert "c999=" in cli("study", "best", "s.db").out
+        assert len(cli("study", "show", "s.db", "--json").json["trials"][0]["architecture"]) == 1000
+
     def test_long_names_leave_the_decisions_readable(self, cli: Cli, tmp_path: Path) -> None:
         key = "very_long_name_" * 10
         (tmp_path / "long.json").write_text(json.dumps({key: {"_type": "layer_choice", "_value": ["decided"]}}))

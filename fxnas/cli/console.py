@@ -52,9 +52,16 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title:
     out.print(table)
 
 
-def one_line(architecture: Mapping[str, object]) -> str:
-    """An architecture's JSON in one line of a table."""
-    return ", ".join(f"{key}={decision}" for key, decision in architecture.items())
+def one_line(architecture: Mapping[str, object], most: int | None = None) -> str:
+    """An architecture's JSON in one line of a table.
+
+    Args:
+        architecture: decisions by key.
+        most: of how many, and how many there are beside them; None: all.
+    """
+    decisions = [f"{key}={decision}" for key, decision in architecture.items()]
+    left_out = 0 if most is None else len(decisions) - most
+    return ", ".join(decisions) if left_out <= 0 else f"{', '.join(decisions[:most])}, … and {left_out:,} more"
 
 
 def version(wanted: bool) -> None:

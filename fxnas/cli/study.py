@@ -14,6 +14,8 @@ from fxnas.errors import FxnasError
 from fxnas.files import json_text, write_atomic
 from fxnas.study import Study
 
+_MOST_DECISIONS = 12  # of a trial in the table of all trials
+
 app = typer.Typer(help="Look at studies: the records of searches.", no_args_is_help=True)
 
 
@@ -32,7 +34,7 @@ def ls(
     ] = None,
     json: Json = False,
 ) -> None:
-    """List studies: how many trials, and the best.
+    """List studies: how many trials, and the best. A study is told by its ending .db where a folder is searched.
 
     For example:
 
@@ -40,9 +42,14 @@ def ls(
 
       fxnas study ls runs/ search.db --json
     """
-    found = [_summary(path) for path in _studies(places or [Path()])]
+    inside = {place: _studies(place) for place in places or [Path()]}
+    found = [_summary(path) for paths in inside.values() for path in paths]
     if json:
         console.print_json(found)
+        return
+    for place in [place for place, paths in inside.items() if not paths]:
+        console.print_text(f"there is no study in {place.resolve()}: no file called *.db; name files to list others")
+    if not found:
         return
     rows = [
         (s["study"], s["strategy"] or "–", _counted(s["trials"]), s["problem"] or _written(s["best"])) for s in found
@@ -52,7 +59,7 @@ def ls(
 
 @app.command()
 def show(study: StudyFile, json: Json = False) -> None:
-    """Print what a study was begun with, and its trials.
+    """Print what a study was begun with, and its trials; of architectures of many choices the first decisions.
 
     For example:
 
@@ -70,13 +77,15 @@ def show(study: StudyFile, json: Json = False) -> None:
             _written(t["score"]),
             f"{t['seconds']:.1f}",
             t["error"] or "",
-            console.one_line(t["architecture"]),
+            console.one_line(t["architecture"], _MOST_DECISIONS),
         )
         for t in trials
     ]
     strategy = console.one_line(described.get("strategy", {}))
     title = f"{study}: {strategy}; {len(described.get('space', {}))} choices"
     console.print_table(("trial", "state", "score", "seconds", "error", "architecture"), rows, title=title)
+    if any(len(t["architecture"]) > _MOST_DECISIONS for t in trials):
+        console.print_text(f"all decisions: fxnas study best {study}, or fxnas study export {study}")
 
 
 @app.command()
@@ -137,10 +146,9 @@ def export(
             console.print_text(f"{sum(opened.counts.values())} trials written to {output}")
 
 
-def _studies(places: list[Path]) -> list[Path]:
-    """The files among the places, and the *.db in the folders."""
-    inside = [sorted(place.glob("*.db")) if place.is_dir() else [place] for place in places]
-    return [path for paths in inside for path in paths]
+def _studies(place: Path) -> list[Path]:
+    """The *.db in a folder; a file itself."""
+    return sorted(place.glob("*.db")) if place.is_dir() else [place]
 
 
 def _summary(path: Path) -> dict[str, Any]:
