@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import random
+from typing import Any
 
 import pytest
 from search_help import asked
@@ -105,6 +107,39 @@ class TestWrappers:
         for _ in range(3):
             strategy.tell(strategy.ask(), (1.0, 2.0))
         assert [point for _, point in inner.results] == [(1.0, 2.0)] * 3
+
+    @pytest.mark.parametrize("price", [None, "3", "dear", [1, 2], 1j])
+    def test_a_cost_that_is_no_number_is_told(self, price: Any) -> None:
+        def flops(architecture: Architecture) -> Any:
+            return price
+
+        with pytest.raises(SearchSpaceError, match=r"a cost is a number, .*flops gave .* for .*c0") as told:
+            Constrained(RandomSearch(flat_space()), flops, 6)
+        assert repr(price) in str(told.value)
+
+    def test_numbers_of_other_libraries_are_costs(self) -> None:
+        numpy = pytest.importorskip("numpy")
+        assert Constrained(RandomSearch(flat_space()), lambda a: numpy.float32(len(a)), 6).share == 1
+
+    @pytest.mark.parametrize("odd", [math.nan, math.inf, -math.inf])
+    def test_what_is_not_finite_is_unaffordable_and_not_the_cheapest(self, odd: float) -> None:
+        space = flat_space(choices=2)
+
+        def cost(architecture: Architecture) -> float:
+            return odd if architecture["c0"] == (0,) else 7.0 + architecture["c0"][0]
+
+        with pytest.raises(SearchSpaceError, match=r"none of 16 architectures costs at most 5: the cheapest costs 8$"):
+            Constrained(RandomSearch(space), cost, 5)
+        with pytest.raises(SearchSpaceError, match=r"none of 16 .* costs at most 5: no cost is finite$"):
+            Constrained(RandomSearch(space), lambda a: odd, 5)
+        allowed = Constrained(RandomSearch(space), cost, 100)
+        assert allowed.share == 12 / 16
+        assert not allowed.allows(space.default)
+        assert (0,) not in [allowed.ask()["c0"] for _ in range(20)]
+
+    def test_samples_of_a_larger_space_are_called_random(self) -> None:
+        with pytest.raises(SearchSpaceError, match=r"none of 10 random .*: the cheapest costs 6; the space has more"):
+            Constrained(RandomSearch(flat_space()), len, 5, samples=10)
 
     @pytest.mark.parametrize("samples", [0, -1, True, 1.5])
     def test_constrained_refuses_samples_that_are_no_number(self, samples: object) -> None:

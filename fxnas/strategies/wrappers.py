@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 
@@ -108,8 +109,8 @@ class Constrained(Wrapper):
         share: the share of affordable architectures, as far as known from the samples.
 
     Raises:
-        SearchSpaceError: none of the samples is affordable (the message says what the cheapest costs), or the number
-            of samples isn't positive.
+        SearchSpaceError: none of the samples is affordable (the message says what the cheapest costs, of those with a
+            finite cost), a cost isn't a number, or the number of samples isn't positive.
     """
 
     def __init__(self, strategy: Strategy, cost: Cost, limit: float, *, samples: int = 1000) -> None:
@@ -118,14 +119,11 @@ class Constrained(Wrapper):
             raise SearchSpaceError(f"samples is a whole number above 0, got {shown(samples)}")
         self.cost, self.limit = cost, limit
         drawn = self._drawn(samples)
-        costs = [cost(architecture) for architecture in drawn]
-        self._affordable = [a for a, price in zip(drawn, costs, strict=True) if price <= limit]
+        costs = [self._price(architecture) for architecture in drawn]
+        self._affordable = [a for a, price in zip(drawn, costs, strict=True) if self._pays(price)]
         self.share = len(self._affordable) / len(drawn)
         if not self._affordable:
-            what = "architectures" if len(drawn) == self.space.size else "random architectures"
-            raise SearchSpaceError(
-                f"none of {len(drawn)} {what} costs at most {limit:g}: the cheapest costs {min(costs):g}"
-            )
+            raise SearchSpaceError(self._too_dear(costs))
 
     @property
     def settings(self) -> dict[str, object]:
@@ -134,7 +132,7 @@ class Constrained(Wrapper):
 
     def allows(self, architecture: Architecture) -> bool:
         """True if the architecture is affordable, and the inner strategy allows it."""
-        return self.cost(architecture) <= self.limit and super().allows(architecture)
+        return self._pays(self._price(architecture)) and super().allows(architecture)
 
     def propose(self, rng: random.Random) -> Architecture:
         """The first proposal of the inner strategy that is affordable."""
@@ -142,7 +140,7 @@ class Constrained(Wrapper):
             if self.strategy.done:
                 break
             proposal = self.strategy.ask()
-            if self.cost(proposal) <= self.limit:
+            if self._pays(self._price(proposal)):
                 return proposal
             self.strategy.tell(proposal, None)
         return rng.choice(self._affordable)
@@ -152,6 +150,29 @@ class Constrained(Wrapper):
             return [self.space.architecture(number) for number in range(self.space.size)]
         rng = random.Random(f"{self.seed}/affordable")
         return [self.space.sample(rng) for _ in range(samples)]
+
+    def _price(self, architecture: Architecture) -> float:
+        price = self.cost(architecture)
+        try:
+            return float(price + 0.0)  # of digits that are text, float alone would make a number
+        except (TypeError, ValueError, OverflowError) as error:
+            name = getattr(self.cost, "__qualname__", type(self.cost).__name__)
+            told = f"{name} gave {shown(price)} for {shown(architecture.to_json())}"
+            raise SearchSpaceError(f"a cost is a number, {told}") from error
+
+    def _pays(self, price: float) -> bool:
+        return math.isfinite(price) and price <= self.limit
+
+    def _too_dear(self, costs: list[float]) -> str:
+        """What the samples cost that are none of them affordable."""
+        cheapest = min(filter(math.isfinite, costs), default=None)
+        found = "no cost is finite" if cheapest is None else f"the cheapest costs {cheapest:g}"
+        if self.space.size <= len(costs):
+            return f"none of {len(costs)} architectures costs at most {self.limit:g}: {found}"
+        return (
+            f"none of {len(costs)} random architectures costs at most {self.limit:g}: {found}; the space has more, and "
+            "samples= draws more of them"
+        )
 
 
 class Budgeted(Wrapper):
