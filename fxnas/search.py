@@ -88,7 +88,8 @@ def search(
             lower is better, "+" that higher is; without one, lower is better for a metric called like a cost (see
             `fxnas.objectives`). The score of a trial, by which one is the best, is its metric "score", and without one
             the first objective. Not needed where the evaluator returns a list of objectives.
-        reuse: give an architecture that was evaluated before its earlier outcome, without evaluating it again.
+        reuse: give an architecture that was evaluated before its earlier outcome, without evaluating it again. One
+            whose trials have all failed is evaluated again when it is proposed again, for what failed may be mended.
         max_consecutive_failures: so many failed trials one after another end the search with an error.
         progress: show a progress bar; by default where standard error is a terminal.
         callbacks: called with each new trial when it is finished.
