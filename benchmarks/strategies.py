@@ -32,6 +32,8 @@ DEFAULT_TABLES = ("macro", "nb201-cifar10", "nb201-cifar100", "graph-arxiv", "gr
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy is imported
 sys.path.insert(0, str(ROOT))
 
+import nets  # noqa: E402 (after the path)
+
 from fxnas import strategies as s  # noqa: E402 (after the path)
 from fxnas.space import SearchSpace  # noqa: E402
 
@@ -44,7 +46,8 @@ STRATEGIES: dict[str, Callable[[SearchSpace, int], s.Strategy]] = {
     ),
     "local search": lambda space, seed: s.LocalSearch(space, seed=seed),
     "ppo lr .1 batch 10": lambda space, seed: s.PPO(space, seed=seed),
-    "predictor": lambda space, seed: s.PredictorSearch(space, seed=seed),
+    "predictor": lambda space, seed: s.PredictorSearch(space, seed=seed, wiring=nets.wiring(space)),
+    "predictor, not wired": lambda space, seed: s.PredictorSearch(space, seed=seed),
     "tpe (optuna)": lambda space, seed: s.OptunaSampler(space, seed=seed),
 }
 

@@ -17,8 +17,10 @@ from fxnas.ir.children import share
 from fxnas.ir.liveness import is_choose, is_switch, needs
 from fxnas.ir.supernet import Supernet, copy_graph
 from fxnas.ir.text import graph_text
+from fxnas.ir.wires import wiring_of
 from fxnas.space import SearchSpace
 from fxnas.verify import Stage
+from fxnas.wiring import Wiring
 
 if TYPE_CHECKING:
     import networkx
@@ -55,6 +57,11 @@ class ChoiceGraph:
         if self._space is None or self._space[0] is not version:
             self._space = (version, SearchSpace(_choices(self.graph, version), scopes=self.scopes))
         return self._space[1]
+
+    @property
+    def wiring(self) -> Wiring | None:
+        """What is connected to what, under which decisions, as plain data; None where that is too much to be stored."""
+        return wiring_of(self.module, self.graph, self.conditions(), self.space)
 
     @property
     def architecture(self) -> Architecture:

@@ -5,6 +5,8 @@ Free of torch, so that who looks at a study needs none; `fxnas.ir.wires` makes i
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -17,7 +19,7 @@ from fxnas.errors import SearchSpaceError, shown
 Kind = Literal["input", "output", "module", "call", "value", "choice"]
 MOST_NODES = 1000  # of a graph that is still readable, and whose picture is small
 MOST_EDGES = 5000
-MOST_TEXT = 60  # characters kept of a label
+MOST_TEXT = 60  # characters kept of a label in a file
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,8 @@ class Wiring:
     def to_json(self, choices: Mapping[str, Choice]) -> dict[str, Any]:
         """Plain data; conditions stand in it as `fxnas.active_if` writes them, and are named by their places there.
 
+        Of long labels the end is kept, which tells more of a path than its start.
+
         Args:
             choices: what the conditions are over.
         """
@@ -80,12 +84,23 @@ class Wiring:
         when = iter(places)
         return {
             "nodes": [
-                {"id": i, "label": box.label, "kind": box.kind, "detail": box.detail, "when": next(when)}
+                {
+                    "id": i,
+                    "label": _short(box.label),
+                    "kind": box.kind,
+                    "detail": _short(box.detail),
+                    "when": next(when),
+                }
                 for i, box in enumerate(self.boxes)
             ],
             "edges": [[wire.source, wire.target, next(when)] for wire in self.wires],
             "conditions": parts,
         }
+
+    def fingerprint(self, choices: Mapping[str, Choice]) -> str:
+        """SHA-256 (hexadecimal) of the JSON."""
+        text = json.dumps(self.to_json(choices), separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
 
     @classmethod
     def from_json(cls, value: object, choices: Mapping[str, Choice]) -> Wiring:
@@ -99,6 +114,10 @@ class Wiring:
         conditions = active_if.all_from_json("the graph", value["conditions"], choices)
         boxes = tuple(_box(each, i, conditions) for i, each in enumerate(_listed(value, "nodes", MOST_NODES)))
         return cls(boxes, tuple(_wires(_listed(value, "edges", MOST_EDGES), len(boxes), conditions)))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= MOST_TEXT else f"…{text[1 - MOST_TEXT :]}"
 
 
 def _listed(value: Mapping[str, Any], name: str, most: int) -> list[Any]:

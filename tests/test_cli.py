@@ -197,6 +197,14 @@ class TestSearch:
         assert refused.code == 2
         assert "ppo has no --population; it is an option of evolution, nsga2" in " ".join(refused.err.split())
 
+    def test_the_predictor_knows_what_is_connected_to_what(self, cli: Cli, tmp_path: Path) -> None:
+        (tmp_path / "space.json").write_text(cli("space", "net.py:Net", *INPUT, "--json").out)
+        arguments = ("-e", "net.py:score", "-n", "1", "-s", "predictor", "--study")
+        assert cli("search", "net.py:Net", *INPUT, *arguments, "graph.db").code == 0
+        assert cli("search", "space.json", *arguments, "space.db").code == 0
+        digests = [cli("study", "show", db, "--json").json["strategy"]["wiring"] for db in ("graph.db", "space.db")]
+        assert [digest is not None for digest in digests] == [True, False]
+
     @pytest.mark.parametrize(("path", "why"), [("nowhere/a.json", "there is no folder nowhere"), (".", "is a folder")])
     def test_an_output_that_cannot_be_written_is_refused_before_the_work(
         self, cli: Cli, tmp_path: Path, path: str, why: str

@@ -59,7 +59,7 @@ LEVEL = {name: level for level, row in enumerate(LAYERS) for name in row.split()
 
 # Free of torch: what else these may import, whatever their rows say.
 ONLY = {
-    "strategies": {"errors", "subsets", "choice", "architecture", "space"},
+    "strategies": {"errors", "subsets", "conditions", "choice", "wiring", "architecture", "space"},
     "strategy_contract": {"errors", "conditions", "choice", "architecture", "space", "strategies"},
 }
 

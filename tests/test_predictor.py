@@ -11,9 +11,33 @@ import pytest
 from search_help import asked
 
 from fxnas.architecture import Architecture
+from fxnas.choice import Choice
+from fxnas.conditions import chosen
 from fxnas.errors import SearchSpaceError
+from fxnas.space import SearchSpace
 from fxnas.strategies import PredictorSearch
 from fxnas.strategy_contract import flat_space, nested_space, separable
+from fxnas.wiring import Box, Wire, Wiring
+
+
+def cell_space() -> SearchSpace:
+    """Three layers; the second and the third take the input or a layer before."""
+    layers = [Choice(f"layer{i}", "layer_choice", ("conv", "pool", "skip", "gate"), 1) for i in range(3)]
+    takes = [Choice(f"input{i}", "input_choice", tuple(f"node{j}" for j in range(i + 1)), 1) for i in (1, 2)]
+    return SearchSpace([*layers, *takes])
+
+
+def cell_wiring(space: SearchSpace) -> Wiring:
+    boxes = (
+        Box("x", "input"),
+        *(Box(f"layer{i}", "choice") for i in range(3)),
+        Box("cat", "call"),
+        Box("output", "output"),
+    )
+    wires = [Wire(0, 1)]
+    for layer in (1, 2):
+        wires += [Wire(node, layer + 1, chosen(f"input{layer}", node, layer + 1, 1)) for node in range(layer + 1)]
+    return Wiring(boxes, (*wires, *(Wire(layer, 4) for layer in (1, 2, 3)), Wire(4, 5)))
 
 
 class TestPredictorSearch:
@@ -52,26 +76,71 @@ class TestPredictorSearch:
         asked(strategy, 15)
         assert len({strategy.ask() for _ in range(8)}) == 8
 
-    def test_the_gradient_of_the_likelihood_is_one(self) -> None:
+    @pytest.mark.parametrize("wired", [False, True])
+    def test_the_gradient_of_the_likelihood_is_one(self, wired: bool) -> None:
         from fxnas.strategies.features import Features
         from fxnas.strategies.surrogate import JITTER, Surrogate, standardized
 
-        space = nested_space()
-        features = Features(space)
+        space = cell_space() if wired else nested_space()
+        features = Features(space, cell_wiring(space) if wired else None)
         rows = np.stack([features.of(space.sample(random.Random(i))) for i in range(12)])
         targets = standardized([random.Random(i).random() for i in range(12)])
         model = Surrogate(features)
 
         def objective(parameters: Any) -> float:
-            matrix = model._parts(parameters, rows, rows).total + (np.exp(parameters[-1]) + JITTER) * np.eye(12)
+            model.parameters = parameters
+            matrix = model._covariance(rows, rows) + (np.exp(parameters[-1]) + JITTER) * np.eye(12)
             _, logdet = np.linalg.slogdet(matrix)
-            prior = ((parameters - model.before) ** 2).sum()
+            prior = (((parameters - model.before) / model._doubt) ** 2).sum()
             return -float(targets @ np.linalg.solve(matrix, targets) + logdet + prior) / 2
 
         point = model.before + np.random.default_rng(0).normal(size=len(model.before)) / 3
         steps = 1e-5 * np.eye(len(point))
         numeric = [(objective(point + step) - objective(point - step)) / 2e-5 for step in steps]
-        np.testing.assert_allclose(model._slope(point, rows, targets), numeric, rtol=1e-5, atol=1e-7)
+        np.testing.assert_allclose(model._slope(point, rows, targets), numeric, rtol=1e-5, atol=1e-6)
+
+    def test_the_deviation_is_that_of_the_kernel(self) -> None:
+        from fxnas.strategies.features import Features
+        from fxnas.strategies.surrogate import Surrogate
+
+        space = cell_space()
+        model = Surrogate(Features(space, cell_wiring(space)))
+        rows = np.stack([model.features.of(space.sample(random.Random(i))) for i in range(9)])
+        model.condition(rows[:4], np.arange(4.0))
+        prior = np.diag(model._covariance(rows, rows))
+        _, cross = model.mean(rows)
+        expected = prior - np.einsum("ij,ij->i", cross @ model._inverse, cross)
+        np.testing.assert_allclose(model.deviation(rows, cross) ** 2, expected, atol=1e-8)
+
+    def test_tries_no_network_twice_where_the_wiring_is_known(self) -> None:
+        from fxnas.strategies.networks import Networks, number
+
+        space = cell_space()
+        wiring = cell_wiring(space)
+        networks = Networks(wiring, space)
+        rng = random.Random(0)
+        worth = {number(networks.parts(a)): rng.random() for a in map(space.architecture, range(space.size))}
+        strategy = PredictorSearch(space, wiring=wiring)
+        seen = Counter()
+        for _ in range(60):
+            proposal = strategy.ask()
+            seen[number(networks.parts(proposal))] += 1
+            strategy.tell(proposal, worth[number(networks.parts(proposal))])
+        unwired = PredictorSearch(space)
+        blind = Counter()
+        for _ in range(60):
+            proposal = unwired.ask()
+            blind[number(networks.parts(proposal))] += 1
+            unwired.tell(proposal, worth[number(networks.parts(proposal))])
+        assert len(worth) < space.size / 2
+        assert len(seen) >= 58  # two of the start may be one network
+        assert len(blind) < len(seen)
+
+    def test_the_wiring_belongs_to_the_settings(self) -> None:
+        space = cell_space()
+        wired = PredictorSearch(space, wiring=cell_wiring(space)).settings
+        assert wired != PredictorSearch(space).settings
+        assert wired == PredictorSearch(space, wiring=cell_wiring(space)).settings
 
     def test_refuses_a_start_of_nothing(self) -> None:
         with pytest.raises(SearchSpaceError, match="initial must be a positive integer"):

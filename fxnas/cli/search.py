@@ -19,6 +19,7 @@ from fxnas.named import full_name
 from fxnas.recipe import Recipe
 from fxnas.space import SearchSpace
 from fxnas.stopping import MedianRule, StoppingRule, SuccessiveHalving
+from fxnas.wiring import Wiring
 
 if TYPE_CHECKING:
     from fxnas.evaluators.command import TrialCommand
@@ -162,7 +163,7 @@ def search(
     with redirect_stdout(sys.stderr):  # what trials print is not the result, which a script may read
         result = run(
             what.graph,
-            make_strategy(strategy, what.space, seed, population=population, sample_size=sample_size),
+            make_strategy(strategy, what.space, seed, what.wiring, population=population, sample_size=sample_size),
             what.evaluator,
             trials=trials,
             workers=workers,
@@ -187,12 +188,13 @@ def search(
 
 
 class _Searched(NamedTuple):
-    """What `fxnas.search` gets besides the strategy."""
+    """What `fxnas.search` gets, and what the strategy is made from."""
 
     graph: SearchSpace | ChoiceGraph | Recipe
     space: SearchSpace
     evaluator: str | TrialCommand
     timeout: float | None
+    wiring: Wiring | None = None
 
 
 def _of_command(command: str, space: Path | None, folder: Path, timeout: float | None) -> _Searched:
@@ -223,7 +225,7 @@ def _of_model(
         return _Searched(space, space, named, timeout)
     graph = make_graph(model, inputs, fixed_batch)
     recipe = Recipe("fxnas.cli.load:make_graph", (model, inputs, fixed_batch))
-    return _Searched(recipe if workers else graph, graph.space, named, timeout)
+    return _Searched(recipe if workers else graph, graph.space, named, timeout, graph.wiring)
 
 
 def _beside(study: Path | None) -> Path:

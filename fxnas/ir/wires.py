@@ -11,7 +11,7 @@ from fxnas.active_if import MOST_PARTS
 from fxnas.choice import Choice
 from fxnas.conditions import NEVER, TRAINING_KEY, Atom, Condition, all_of, any_of, parts_of
 from fxnas.ir.liveness import inputs_of, is_choose, is_switch
-from fxnas.wiring import MOST_EDGES, MOST_NODES, MOST_TEXT, Box, Kind, Wire, Wiring
+from fxnas.wiring import MOST_EDGES, MOST_NODES, Box, Kind, Wire, Wiring
 
 
 def wiring_of(
@@ -69,9 +69,4 @@ def _box(node: Node, module: nn.Module, when: Condition) -> Box:
             target = f".{target}"
     if is_choose(node) or is_switch(node):
         kind, target = "choice", str(node.kwargs["key"])
-    return Box(_short(target), kind, _short(detail), when)
-
-
-def _short(text: str) -> str:
-    """The end of a path tells more than its start."""
-    return text if len(text) <= MOST_TEXT else f"…{text[1 - MOST_TEXT :]}"
+    return Box(target, kind, detail, when)

@@ -19,11 +19,10 @@ def drawing(source: Source) -> dict[str, Any] | None:
     if isinstance(graph, SearchSpace):
         return None
     from fxnas.graph import ChoiceGraph
-    from fxnas.ir.wires import wiring_of
 
     if not isinstance(graph, ChoiceGraph):
         return None
-    wiring = wiring_of(graph.module, graph.graph, graph.conditions(), graph.space)
+    wiring = graph.wiring
     return None if wiring is None else wiring.to_json(graph.space)
 
 

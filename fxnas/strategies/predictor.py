@@ -13,6 +13,7 @@ from fxnas.errors import SearchSpaceError
 from fxnas.space import SearchSpace
 from fxnas.strategies.base import Reward, Strategy, remember
 from fxnas.strategies.moves import crossed, latin, moved, moves, mutated, unseen
+from fxnas.wiring import Wiring
 
 if TYPE_CHECKING:  # numpy is imported when the first prediction is made
     from fxnas.strategies.features import Array
@@ -42,24 +43,27 @@ class PredictorSearch(Strategy):
         space: the space to search.
         seed: see `Strategy`.
         initial: number of architectures before the first prediction.
+        wiring: what is connected to what in the graph of the space, as `graph.wiring` has it; it tells which
+            architectures are one network, so that none is tried twice. None: that has to be learned from equal rewards.
 
     Raises:
         SearchSpaceError: `initial` is not a positive integer.
     """
 
-    def __init__(self, space: SearchSpace, *, seed: int = 0, initial: int = 10) -> None:
+    def __init__(self, space: SearchSpace, *, seed: int = 0, initial: int = 10, wiring: Wiring | None = None) -> None:
         super().__init__(space, seed=seed)
         if isinstance(initial, bool) or not isinstance(initial, int) or initial < 1:
             raise SearchSpaceError(f"initial must be a positive integer, got {initial!r}")
-        self.initial = initial
+        self.initial, self.wiring = initial, wiring
         self.pending: dict[Architecture, None] = {}
         self._rows: dict[Architecture, Array] = {}
         self._fitted = 0
 
     @property
     def settings(self) -> dict[str, object]:
-        """Seed and number of architectures before the first prediction."""
-        return super().settings | {"initial": self.initial}
+        """Seed, number of architectures before the first prediction, and the wiring's digest."""
+        wiring = None if self.wiring is None else self.wiring.fingerprint(self.space)
+        return super().settings | {"initial": self.initial, "wiring": wiring}
 
     def tell(self, architecture: Architecture, reward: Reward) -> None:
         """As `Strategy.tell`; failed trials are learned from too."""
@@ -90,7 +94,7 @@ class PredictorSearch(Strategy):
         from fxnas.strategies.features import Features
         from fxnas.strategies.surrogate import Surrogate
 
-        return Surrogate(Features(self.space))
+        return Surrogate(Features(self.space, self.wiring))
 
     @cached_property
     def _twins(self) -> Twins:

@@ -2,59 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fxnas.strategies.features import Array, Features
+from fxnas.strategies.features import BUCKETS, Array, Features
+from fxnas.strategies.kernels import Kernel, Linear, Near
 
 JITTER = 1e-6
-LONG, SHORT = 4.0, 13.0  # Σ of the weights of both decision kernels before the data speak
-NAME = -0.5  # the logarithm of the weight of each name before the data speak
-BEFORE = {  # amplitudes and the rest before the data speak, as logarithms: log-normal with a deviation of 1
-    "long": 0.0,
-    "short": -1.0,
-    "linear": -2.0,
-    "names": 0.5,
-    "name_counts": 0.0,
-    "noise": -2.3,
-}
-TERMS = list(BEFORE)
+NOISE = -2.3  # the logarithm of the variance of the noise before the data speak
 FIT_POINTS, FIT_STEPS, RATE = 150, 40, 0.1
 FIT_WORK = 900  # steps times points of one fit: it stays below 50 ms, as a proposal does
 
 
-@dataclass(frozen=True)
-class _Parts:
-    """The terms of a kernel matrix between some rows and some others."""
-
-    long: Array
-    short: Array
-    linear: Array
-    names: Array
-    name_counts: Array
-    disagreement: Array
-
-    @property
-    def total(self) -> Array:
-        return self.long + self.short + self.linear + self.names + self.name_counts
-
-
 class Surrogate:
     """A Gaussian process over encoded architectures.
-
-    The kernel is
-
-        long · exp(-Σ wᵢ dᵢ) + short · exp(-w Σ dᵢ) + linear · Σ (1 - dᵢ) / n + names · exp(-Σ vⱼ (hⱼ - h'ⱼ)²)
-        + name_counts · h·h'
-
-    dᵢ is the share of choice i in which two architectures differ and hⱼ how often name j is chosen. The first term
-    holds interactions of any order with a weight for each choice, the second what only near relatives share, the third
-    what each decision adds by itself; the last two say that a layer does much the same wherever it stands. Weights and
-    amplitudes maximize the marginal likelihood under log-normal priors.
 
     Args:
         features: the encoding of the architectures.
@@ -62,12 +27,13 @@ class Surrogate:
 
     def __init__(self, features: Features) -> None:
         self.features = features
-        self.choices = len(features.widths)
-        weights = np.full(self.choices, np.log(LONG / max(self.choices, 1)))
-        short = np.log(SHORT / max(self.choices, 1))
-        self.before = np.concatenate([weights, [short], np.full(len(features.labels), NAME), list(BEFORE.values())])
+        self._kernels = kernels(features)
+        ends = np.cumsum([len(kernel.before) for kernel in self._kernels]).tolist()
+        self._slices = [slice(end - len(k.before), end) for k, end in zip(self._kernels, ends, strict=True)]
+        self.before = np.concatenate([*(kernel.before for kernel in self._kernels), [NOISE]])
+        self._doubt = np.concatenate([*(np.full(len(k.before), k.doubt) for k in self._kernels), [1.0]])
         self.parameters = self.before.copy()
-        self._rows = np.zeros((0, features.width + len(features.labels)))
+        self._rows = np.zeros((0, features.numbered.stop))
 
     def fit(self, rows: Array, targets: Array) -> None:
         """Improves weights and amplitudes by some steps from where the last fit left them, the first from the priors.
@@ -89,69 +55,64 @@ class Surrogate:
 
     def condition(self, rows: Array, targets: Array) -> None:
         """Takes in observations: encoded architectures [n, features] and standardized rewards [n]."""
-        matrix = self._parts(self.parameters, rows, rows).total
+        matrix = self._covariance(rows, rows)
         noise = np.exp(self.parameters[-1]) + JITTER
         self._inverse = np.linalg.inv(matrix + noise * np.eye(len(rows)))
         self._rows, self._solved = rows, self._inverse @ targets
 
     def mean(self, rows: Array) -> tuple[Array, Array]:
         """Expected rewards [m] of encoded architectures [m, features], and what `deviation` needs, [m, n]."""
-        cross = self._parts(self.parameters, rows, self._rows).total
+        cross = self._covariance(rows, self._rows)
         return cross @ self._solved, cross
 
     def deviation(self, rows: Array, cross: Array) -> Array:
         """The standard deviations [m] of the rewards, without noise."""
-        amplitude = dict(zip(TERMS, np.exp(self.parameters[-len(TERMS) :]), strict=True))
-        counts = rows[:, self.features.width :]
-        itself = sum(amplitude[name] for name in ("long", "short", "linear", "names"))
-        variance = itself + amplitude["name_counts"] * (counts**2).sum(1)
+        parts = zip(self._kernels, self._slices, strict=True)
+        variance = sum(kernel.variance(self.parameters[own], rows) for kernel, own in parts)
         return np.asarray(np.sqrt(np.maximum(variance - np.einsum("ij,ij->i", cross @ self._inverse, cross), 1e-9)))
 
-    def _parts(self, parameters: Array, one: Array, other: Array) -> _Parts:
-        width, n = self.features.width, self.choices
-        weights, short = np.exp(parameters[:n]), float(np.exp(parameters[n]))
-        a = dict(zip(TERMS, np.exp(parameters[-len(TERMS) :]), strict=True))
-        decided, others = one[:, :width], other[:, :width].T
-        agreement = decided @ others
-        weighted = (decided * np.repeat(weights, self.features.widths)) @ others
-        counts, other_counts = one[:, width:], other[:, width:]
-        scales = np.exp(parameters[n + 1 : -len(TERMS)])
-        distance = (counts**2 @ scales)[:, None] + (other_counts**2 @ scales)[None]
-        distance -= 2 * (counts * scales) @ other_counts.T
-        return _Parts(
-            a["long"] * np.exp(weighted - weights.sum()),
-            a["short"] * np.exp(short * (agreement - n)),
-            a["linear"] * agreement / max(n, 1),
-            a["names"] * np.exp(-distance),
-            a["name_counts"] * counts @ other_counts.T,
-            n - agreement,
-        )
+    def _covariance(self, one: Array, other: Array) -> Array:
+        parts = zip(self._kernels, self._slices, strict=True)
+        return np.asarray(sum(kernel.matrix(self.parameters[own], one, other) for kernel, own in parts))
 
     def _slope(self, parameters: Array, rows: Array, targets: Array) -> Array:
         """The gradient of log marginal likelihood and log prior."""
-        n = self.choices
-        parts = self._parts(parameters, rows, rows)
-        e = np.exp(parameters)
-        inverse = np.linalg.inv(parts.total + (e[-1] + JITTER) * np.eye(len(rows)))
+        parts = [(kernel, parameters[own]) for kernel, own in zip(self._kernels, self._slices, strict=True)]
+        matrices = [kernel.matrix(own, rows, rows) for kernel, own in parts]
+        noise = np.exp(parameters[-1])
+        inverse = np.linalg.inv(sum(matrices) + (noise + JITTER) * np.eye(len(rows)))
         solved = inverse @ targets
         outer = np.outer(solved, solved) - inverse
-        long, short, names = outer * parts.long, outer * parts.short, outer * parts.names
-        decided, counts = rows[:, : self.features.width], rows[:, self.features.width :]
-        same = np.add.reduceat(np.einsum("nd,nd->d", decided, long @ decided), self.features.starts)
-        terms = {
-            "long": long.sum(),
-            "short": short.sum(),
-            "linear": (outer * parts.linear).sum(),
-            "names": names.sum(),
-            "name_counts": (outer * parts.name_counts).sum(),
-            "noise": e[-1] * np.trace(outer),
-        }
-        weights = -(long.sum() - same) * e[:n]
-        apart = 2 * (names.sum(1) @ counts**2 - np.einsum("nd,nd->d", counts, names @ counts))
-        scales = -e[n + 1 : -len(TERMS)] * apart
-        near = -e[n] * (short * parts.disagreement).sum()
-        slope = np.concatenate([weights, [near], scales, [terms[t] for t in TERMS]])
-        return np.asarray(slope / 2 - (parameters - self.before))
+        slopes = [k.slope(own, rows, matrix, outer) for (k, own), matrix in zip(parts, matrices, strict=True)]
+        slope = np.concatenate([*slopes, [noise * np.trace(outer)]])
+        return np.asarray(slope / 2 - (parameters - self.before) / self._doubt**2)
+
+
+def kernels(features: Features) -> list[Kernel]:
+    """The terms of the predictor's kernel, with their log-normal priors.
+
+    Of the decisions: interactions of any order, with a weight for each choice; what only close relatives share; what
+    each decision adds by itself. Of the names: that a layer does much the same wherever it stands. Of what is around
+    each layer, where that is searched: that the same layers, connected alike, do much the same. These last amplitudes
+    hardly move: that a connection of layers was never tried has to stay a reason to try it, when all that was tried is
+    explained without.
+    """
+    n = max(len(features.widths), 1)
+    found: list[Kernel] = [
+        Near(features.decided, features.starts.tolist(), 0.0, [math.log(2 / n)] * len(features.widths)),
+        Near(features.decided, [0], -1.0, [math.log(6.5 / n)]),
+        Linear(features.decided, -2.0 - math.log(n)),
+    ]
+    if features.labels:
+        names = range(len(features.labels))
+        found += [Near(features.named, names, 0.5, [-0.5] * len(names)), Linear(features.named, 0.0)]
+    if features.around.start < features.around.stop:
+        depths = range(0, features.around.stop - features.around.start, BUCKETS)
+        found += [
+            Near(features.around, depths, 0.0, [-1.2, -1.6, -2.3], doubt=0.1),
+            Linear(features.around, 0.5, doubt=0.1),
+        ]
+    return found
 
 
 def spread(targets: Array, count: int) -> NDArray[np.intp]:
