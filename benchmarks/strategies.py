@@ -32,8 +32,7 @@ DEFAULT_TABLES = ("macro", "nb201-cifar10", "nb201-cifar100", "graph-arxiv", "gr
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy is imported
 sys.path.insert(0, str(ROOT))
 
-import nets  # noqa: E402 (after the path)
-
+from benchmarks import nets  # noqa: E402 (after the path)
 from fxnas import strategies as s  # noqa: E402 (after the path)
 from fxnas.space import SearchSpace  # noqa: E402
 
