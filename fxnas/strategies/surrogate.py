@@ -93,9 +93,9 @@ def kernels(features: Features) -> list[Kernel]:
 
     Of the decisions: interactions of any order, with a weight for each choice; what only close relatives share; what
     each decision adds by itself. Of the names: that a layer does much the same wherever it stands. Of what is around
-    each layer, where that is searched: that the same layers, connected alike, do much the same. These last amplitudes
-    hardly move: that a connection of layers was never tried has to stay a reason to try it, when all that was tried is
-    explained without.
+    each layer, where that is searched: that the same layers, connected alike, do much the same. This last term hardly
+    moves: that layers were never connected so has to stay a reason to try it, when all that was tried is explained
+    without.
     """
     n = max(len(features.widths), 1)
     found: list[Kernel] = [
@@ -108,10 +108,7 @@ def kernels(features: Features) -> list[Kernel]:
         found += [Near(features.named, names, 0.5, [-0.5] * len(names)), Linear(features.named, 0.0)]
     if features.around.start < features.around.stop:
         depths = range(0, features.around.stop - features.around.start, BUCKETS)
-        found += [
-            Near(features.around, depths, 0.0, [-1.2, -1.6, -2.3], doubt=0.1),
-            Linear(features.around, 0.5, doubt=0.1),
-        ]
+        found.append(Near(features.around, depths, 0.0, [-1.2, -1.6, -2.3], doubt=0.1))
     return found
 
 
