@@ -55,12 +55,15 @@ def run(trainer: str, checkpoint: str | None = None) -> dict[str, object]:
 
 SCRIPT = """
 import json, os, sys, torch
+from pathlib import Path
 from tests.test_oneshot_distributed import run
 torch.set_num_threads(1)
 torch.distributed.init_process_group("gloo", init_method="file://" + sys.argv[1],
                                      rank=int(os.environ["RANK"]), world_size=2)
 print(json.dumps(run(sys.argv[2], sys.argv[3])))
 torch.distributed.destroy_process_group()
+threads = [comm.read_text().strip() for comm in Path("/proc/self/task").glob("*/comm")]
+assert not any("gloo" in name for name in threads), f"a thread of gloo would outlive the group: {threads}"
 """
 
 
@@ -82,6 +85,7 @@ def test_two_processes_do_what_one_does(trainer: str, tmp_path: Path) -> None:
     ]
     outputs = [process.communicate(timeout=120) for process in both]
     assert [process.returncode for process in both] == [0, 0], outputs
+    assert not any("Warning" in err for _, err in outputs), outputs
     first, second = (json.loads(out) for out, _ in outputs)
     assert first == second
     assert first["architecture"] == expected["architecture"]

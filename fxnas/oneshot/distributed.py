@@ -12,6 +12,12 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 
+if dist.is_available():
+    # Its functions keep the process group that exists when they are defined as a default, and an optimizer's first
+    # step imports them. Then destroy_process_group would leave gloo's threads running, which now and then abort the
+    # interpreter's exit. Imported here, before most programs form their group, they keep none.
+    import torch.distributed.nn.functional
+
 
 def processes() -> int:
     """How many processes train together."""
@@ -47,7 +53,8 @@ def broadcast(tensors: Sequence[Tensor]) -> None:
     """Replaces each tensor by that of the first process."""
     if processes() > 1:
         for t in tensors:
-            dist.broadcast(t, 0)
+            # Detached, since autograd would record the call and then warn in each backward that it can't undo it.
+            dist.broadcast(t.detach(), 0)
 
 
 def _place(device: torch.device) -> torch.device:
