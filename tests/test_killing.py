@@ -16,8 +16,8 @@ from search_help import SPACE, outcome, score, search
 
 from benchmarks import killing
 from fxnas.architecture import Architecture
-from fxnas.owners import Owners
 from fxnas.study import Study
+from fxnas.study.owners import Owners
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals and locks")
 
@@ -72,7 +72,7 @@ class TestSharing:
     def test_a_lock_dies_with_its_process_and_no_sooner(self, tmp_path: Path) -> None:
         script = (
             "import os, time, pathlib\n"
-            "from fxnas.owners import Owners\n"
+            "from fxnas.study.owners import Owners\n"
             "Owners(pathlib.Path('lock')).claim(7)\n"
             "if os.fork() == 0: time.sleep(600)\n"  # inherits nothing
             "print('claimed', flush=True); time.sleep(600)\n"

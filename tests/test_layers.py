@@ -21,8 +21,8 @@ FOLDERS = {"fxnas": "fxnas", "fxnas.passes": "passes", "fxnas.exporters": "expor
 # Modules of fxnas from the bottom to the top; a package stands for everything in it.
 LAYERS = [
     "errors lazy",
-    "strict_json conditions subsets tree named owners objectives",
-    "files forms study_file study_optuna trial_table",
+    "strict_json conditions subsets tree named objectives",
+    "files forms trial_table",
     "choice lines",
     "counting active_if",
     "entries wiring",
@@ -48,7 +48,7 @@ LAYERS = [
     "results recipe doctor digits",
     "progress stopping study",
     "oneshot",
-    "study_export report",
+    "report",
     "running",
     "search",
     "demo",

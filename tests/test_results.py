@@ -18,7 +18,7 @@ from fxnas.results import SearchResult, Trial
 from fxnas.strategies import RandomSearch
 from fxnas.strategies.pareto import first_front, fronts
 from fxnas.study import Study
-from fxnas.study_export import comma_separated
+from fxnas.study.export import comma_separated
 
 FLAT = flat_space(choices=2, candidates=4)
 

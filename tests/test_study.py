@@ -19,7 +19,6 @@ from search_help import SPACE, evolution, outcome, score, search
 from spaces import flat_space, nested_space
 
 import fxnas
-from fxnas import study_file
 from fxnas.architecture import Architecture
 from fxnas.choice import Choice
 from fxnas.conditions import ALWAYS
@@ -30,6 +29,7 @@ from fxnas.space import SearchSpace
 from fxnas.stopping import MedianRule, SuccessiveHalving
 from fxnas.strategies import Nsga2, RandomSearch, Strategy
 from fxnas.study import Study
+from fxnas.study import file as study_file
 
 
 def edited(path: Path, statement: str, *values: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fxnas.study_file import path_of
+from fxnas.study.file import path_of
 
 
 def study_path(text: str) -> Path:

@@ -136,7 +136,7 @@ def export(
 
       fxnas study export search.db --format csv -o trials.csv
     """
-    from fxnas.study_export import FORMATS, export_study
+    from fxnas.study.export import FORMATS, export_study
 
     with Study(study, readonly=True) as opened:
         if output is None:

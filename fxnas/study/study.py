@@ -14,11 +14,11 @@ from typing import Any
 from fxnas.architecture import fingerprint_of
 from fxnas.errors import FxnasError, SearchSpaceError, shown
 from fxnas.files import parse_json
-from fxnas.objectives import with_signs
-from fxnas.owners import Owners
 from fxnas.results import SearchResult, Trial, finite
 from fxnas.space import SearchSpace
-from fxnas.study_file import MEMORY, opened, path_of, worded
+from fxnas.study.file import MEMORY, opened, path_of, worded
+from fxnas.study.owners import Owners
+from fxnas.study.setup import compare, compare_space, described_space
 
 _SHOWN = (
     *("trial", "state", "architecture", "hash", "told", "repeated", "source", "attempts", "seed", "score", "metrics"),
@@ -90,11 +90,11 @@ class Study:
             FxnasError: the study can't be written.
         """
         plain = json.loads(json.dumps({"strategy": dict(strategy), **(setup or {})}))
-        wanted = {**_described(space), **plain}
+        wanted = {**described_space(space), **plain}
         with self.writing():
             found = self.described
             if found:
-                _compare(f"study {self.path}", found, wanted)
+                compare(f"study {self.path}", found, wanted)
             else:
                 texts = [(name, json.dumps(value)) for name, value in wanted.items()]
                 self._connection.executemany("INSERT INTO study VALUES (?, ?)", texts)
@@ -143,7 +143,7 @@ class Study:
         """
         found = self.described
         if found:
-            _compare_space(f"study {self.path}", found, _described(space))
+            compare_space(f"study {self.path}", found, described_space(space))
         trials = [self._trial(row, space) for row in self.rows()]
         return SearchResult([trial for trial in trials if trial.finished])
 
@@ -246,7 +246,7 @@ class Study:
         Raises:
             FxnasError: optuna isn't installed, the storage can't be used, or has a study of that name.
         """
-        from fxnas.study_optuna import write_optuna
+        from fxnas.study.optuna import write_optuna
 
         write_optuna(self.rows(), name or Path(self.path).stem, url)
 
@@ -306,52 +306,3 @@ def _written(trial: Trial) -> dict[str, object]:
         name: json.dumps(part, allow_nan=False) if isinstance(part, list | dict) else part
         for name, part in value.items()
     }
-
-
-def _described(space: SearchSpace) -> dict[str, Any]:
-    return {
-        "fingerprint": space.fingerprint,
-        "space": space.to_json(),
-    }
-
-
-def _compare(study: str, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    _compare_space(study, found, wanted)
-    if found.get("strategy") != wanted["strategy"]:
-        _refuse(study, "strategy", _difference(found.get("strategy"), wanted["strategy"], "setting"))
-    for name in ("stopping rule", "objectives", "evaluator"):
-        if name not in found or name not in wanted:
-            continue
-        before = with_signs(found[name]) if name == "objectives" else found[name]
-        if before != wanted[name] and (name != "evaluator" or None not in (before, wanted[name])):
-            _refuse(study, name, _difference(before, wanted[name], "setting"))
-
-
-def _compare_space(study: str, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    if found.get("fingerprint") != wanted["fingerprint"]:
-        _refuse(study, "space", _difference(found.get("space"), wanted["space"], "choice"))
-
-
-def _refuse(study: str, what: str, difference: str) -> None:
-    raise SearchSpaceError(
-        f"{study} was begun by a search with another {what}: {difference}; go on with that {what}, or use a new study"
-    )
-
-
-def _difference(old: object, new: object, what: str) -> str:
-    """The first difference between two flat objects, in words."""
-    if not isinstance(old, Mapping) or not isinstance(new, Mapping):
-        return f"it was {_short(old)}, is {_short(new)}"
-    for key in [*new, *old]:
-        if key not in old:
-            return f"{what} {key!r} is new"
-        if key not in new:
-            return f"{what} {key!r} is gone"
-        if old[key] != new[key]:
-            return f"{what} {key!r} was {_short(old[key])}, is {_short(new[key])}"
-    return f"every {what} in another order"
-
-
-def _short(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 200 else f"{text[:200]}…"
