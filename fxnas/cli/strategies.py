@@ -1,4 +1,4 @@
-"""The strategies that `fxnas search` offers by name: those that need nothing but a space and a seed."""
+"""The strategies that `fxnas search` offers by name: those that can be made of a space and a seed."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from fxnas.strategies import (
     GridSearch,
     LocalSearch,
     Nsga2,
+    OptunaSampler,
     PredictorSearch,
     RandomSearch,
     RegularizedEvolution,
@@ -31,6 +32,7 @@ class StrategyName(StrEnum):
     ppo = "ppo"
     nsga2 = "nsga2"
     predictor = "predictor"
+    optuna = "optuna"
 
 
 class _Offer(NamedTuple):
@@ -51,6 +53,7 @@ OFFERS = {
     StrategyName.ppo: _Offer(PPO, "learns a distribution for each choice by reinforcement"),
     StrategyName.nsga2: _Offer(Nsga2, "evolution towards the front of several objectives", population=20),
     StrategyName.predictor: _Offer(PredictorSearch, "a Gaussian process tells what promises most", wired=True),
+    StrategyName.optuna: _Offer(OptunaSampler, "TPE, by the package that the extra 'optuna' installs"),
 }
 HELP = "What proposes. " + "; ".join(f"{name}: {offer.help}" for name, offer in OFFERS.items()) + "."
 
