@@ -206,9 +206,20 @@ def test_files_of_callbacks(tmp_path: Path) -> None:
 
 
 def test_tensorboard(tmp_path: Path) -> None:
-    pytest.importorskip("tensorboard", reason="the package tensorboard is not installed")
-    trainer(callbacks=[TensorBoard(tmp_path)]).train()
-    assert any("tfevents" in path.name for path in tmp_path.iterdir())
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run = trainer(callbacks=[TensorBoard(tmp_path)])
+    run.train()
+    events = EventAccumulator(str(tmp_path)).Reload()
+    for name in run.history[0]:
+        written = [(event.step, event.value) for event in events.Scalars(name)]
+        assert written == [(epoch, pytest.approx(values[name])) for epoch, values in enumerate(run.history)]
+
+
+def test_tensorboard_where_its_package_is_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(FxnasError, match=r"pip install 'fxnas\[tensorboard\]'"):
+        TensorBoard(tmp_path)
 
 
 def test_hooks_are_called_in_order() -> None:
