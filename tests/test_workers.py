@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+import time
+from collections.abc import Iterator
+from concurrent.futures import CancelledError, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trial_bodies as bodies
-from pebble import ProcessPool
+from pebble import ProcessExpired, ProcessPool
 from pebble.pool.base_pool import PoolStatus
 from search_help import SPACE, ends, evolution, search
 from spaces import flat_space
@@ -21,7 +25,9 @@ from spaces import flat_space
 import fxnas
 from fxnas.errors import FxnasError, SearchSpaceError
 from fxnas.recipe import Recipe
-from fxnas.running import loop
+from fxnas.running import loop, processes
+from fxnas.running.processes import Processes
+from fxnas.running.source import made
 from fxnas.search import SearchResult
 from fxnas.strategies import RandomSearch
 
@@ -237,9 +243,8 @@ def test_a_passing_fault_is_tried_again(tmp_path: Path, monkeypatch: pytest.Monk
     assert (trial.state, trial.attempts) == ("failed", 2)
 
 
-def test_a_call_that_a_broken_pool_forgets_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_call_that_a_broken_pool_forgets_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Given while the pool notices that its idle worker was killed: the pool neither runs it nor fails it."""
-    monkeypatch.setattr(loop, "BACKOFF_SECONDS", 0.05)
     forgotten: list[Any] = []
     schedule = ProcessPool.schedule
 
@@ -253,4 +258,54 @@ def test_a_call_that_a_broken_pool_forgets_is_not_waited_for(monkeypatch: pytest
     monkeypatch.setattr(ProcessPool, "schedule", schedule_late)
     result = search_many(bodies.score, workers=1)
     assert forgotten
-    assert [(trial.state, trial.attempts) for trial in result.trials] == [("done", 1 + (i == 2)) for i in range(5)]
+    assert [(trial.state, trial.attempts) for trial in result.trials] == [("done", 1)] * 5
+
+
+class TestProcesses:
+    """The executor itself, whose calls say which process ran them."""
+
+    @pytest.fixture
+    def engine(self) -> Iterator[Processes]:
+        engine = Processes(1, made(SPACE, bodies.score, SPACE))
+        yield engine
+        engine.shutdown(cancel_futures=True)
+
+    def test_a_worker_killed_while_it_sends_blocks_nobody(self, engine: Processes) -> None:
+        """It leaves a lock behind that the next worker of its pool would wait for, twice for a minute."""
+        with pytest.raises(ProcessExpired):
+            engine.submit(bodies.killed_while_it_is_sent).result(30)
+        assert engine.submit(os.getpid).result(30) != os.getpid()
+
+    def test_one_killed_between_calls_costs_none(self, engine: Processes) -> None:
+        first = engine.submit(os.getpid).result(30)
+        os.kill(first, signal.SIGKILL)
+        assert engine.submit(os.getpid).result(30) not in (first, os.getpid())
+
+    def test_calls_that_wait_outlive_the_worker(self, engine: Processes) -> None:
+        calls = [engine.submit(function) for function in (bodies.killed_while_it_is_sent, os.getpid, os.getpid)]
+        assert isinstance(calls[0].exception(30), ProcessExpired)
+        assert calls[1].result(30) == calls[2].result(30)
+
+    def test_one_that_never_starts_is_told(self, monkeypatch: pytest.MonkeyPatch, engine: Processes) -> None:
+        monkeypatch.setattr(processes.worker, "start", bodies.leave)
+        with pytest.raises(BrokenProcessPool):
+            engine.submit(os.getpid).result(60)
+
+    def test_the_end_waits_for_calls_or_not(self, engine: Processes) -> None:
+        calls = [engine.submit(time.sleep, 0.1) for _ in range(3)]
+        engine.shutdown()
+        assert [call.result(0) for call in calls] == [None] * 3
+        with pytest.raises(RuntimeError, match="shut down"):
+            engine.submit(os.getpid)
+        hurried = Processes(1, made(SPACE, bodies.score, SPACE))
+        calls = [hurried.submit(time.sleep, 600) for _ in range(2)]
+        hurried.shutdown(cancel_futures=True)
+        assert all(isinstance(_ended(call), CancelledError) for call in calls)
+
+
+def _ended(call: Future[Any]) -> BaseException | None:
+    """What a call ended with, cancelled or not."""
+    try:
+        return call.exception(0)
+    except CancelledError as error:
+        return error

@@ -60,6 +60,20 @@ class KilledOnce:
         return score(architecture)
 
 
+class _KilledWhenPickled:
+    def __reduce__(self) -> Any:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def killed_while_it_is_sent() -> Any:
+    return _KilledWhenPickled()
+
+
+def leave(*args: Any) -> None:
+    """In place of what sets a worker up."""
+    os._exit(3)
+
+
 def visible_gpus() -> str | None:
     return os.environ.get("CUDA_VISIBLE_DEVICES")
 

@@ -11,6 +11,7 @@ from fxnas.running.task import Outcome
 
 EXITED = 87  # exit status that a worker gives in place of 0, which would look like an orderly end
 RENEWED = 86  # exit status of a worker that asks to be replaced before it takes another trial
+REPLACED = 85  # exit status of a process that has no place, since another was in its pool before
 _FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP) if hasattr(signal, "SIGKILL") else (signal.SIGTERM,)
 
 

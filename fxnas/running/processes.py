@@ -8,8 +8,10 @@ import os
 import signal
 import threading
 from collections.abc import Callable
-from concurrent.futures import CancelledError, Executor, Future
+from concurrent.futures import CancelledError, Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from pebble import ProcessPool
@@ -18,11 +20,11 @@ from fxnas.running import worker
 from fxnas.running.source import Made
 
 _Result = TypeVar("_Result")
-WATCH_SECONDS = 0.2  # how often to look for calls that a broken pool has forgotten
+WATCH_SECONDS = 0.2  # how often to look for a call that a broken pool has forgotten
 
 
 class Processes(Executor):
-    """Worker processes, each in a pool of its own: whatever happens to one, the others neither wait nor break.
+    """Worker processes, each with a thread and a pool of its own: what happens to one doesn't touch the others.
 
     A worker that dies fails only the call that it runs, and is replaced. A call that takes too long is killed. What a
     worker leaves running ends with it.
@@ -35,108 +37,139 @@ class Processes(Executor):
 
     def __init__(self, workers: int, source: Made, *, timeout: float | None = None) -> None:
         self._slots = [_Slot(source, timeout) for _ in range(workers)]
-        self._ended = threading.Event()
-        self._watcher = threading.Thread(target=self._watch, name="fxnas-watcher", daemon=True)
-        self._watcher.start()
 
     def submit(self, fn: Callable[..., _Result], /, *args: Any, **kwargs: Any) -> Future[_Result]:
-        """Gives a call to the worker with the fewest; one worker runs one call at a time."""
-        slot = min(self._slots, key=lambda slot: slot.pending)
-        return slot.submit(fn, args, kwargs)
+        """Gives a call to the worker with the fewest; one worker runs one call at a time.
+
+        Raises:
+            RuntimeError: the workers were shut down.
+        """
+        slot = min(self._slots, key=lambda slot: len(slot.pending))
+        return slot.submit(_Call(fn, args, kwargs))
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Ends the workers; after the calls they were given, or at once if `cancel_futures`."""
         for slot in self._slots:
             slot.close(at_once=cancel_futures)
-        for slot in self._slots:
-            slot.end()
-        self._ended.set()
-        self._watcher.join()
+        for slot in self._slots if wait else ():
+            slot.thread.join()
 
-    def _watch(self) -> None:
-        while not self._ended.wait(WATCH_SECONDS):
-            for slot in self._slots:
-                slot.give_up_lost()
+
+@dataclass(frozen=True, eq=False)
+class _Call:
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    future: Future[Any] = field(default_factory=Future)
 
 
 class _Slot:
-    """One worker and its successors."""
+    """One worker and its successors, and the thread that gives them one call after the other.
+
+    Attributes:
+        pending: the calls that it was given and that have not ended.
+    """
 
     def __init__(self, source: Made, timeout: float | None) -> None:
         self._source = source
         self._timeout = timeout
-        self._context = multiprocessing.get_context("spawn")
-        self._group = worker.group_number(self._context)
-        self._pool = self._new_pool()
-        self._lock = threading.Lock()
-        self._calls: dict[Future[Any], ProcessPool] = {}
+        self.pending: set[_Call] = set()
+        self._calls: SimpleQueue[_Call | None] = SimpleQueue()
+        self._closed = False
+        self._at_once = threading.Event()
+        self._worker: _Worker | None = None
+        self.thread = threading.Thread(target=self._serve, name="fxnas-worker", daemon=True)
+        self.thread.start()
 
-    @property
-    def pending(self) -> int:
-        return len(self._calls)
-
-    def submit(self, function: Callable[..., _Result], args: Any, kwargs: Any) -> Future[_Result]:
-        try:
-            future: Future[_Result] = self._scheduled(function, args, kwargs)
-        except RuntimeError:  # the pool broke while its worker had nothing to do
-            self.close(at_once=True)
-            self.end()
-            self._pool = self._new_pool()
-            future = self._scheduled(function, args, kwargs)
-        return future
-
-    def give_up_lost(self) -> None:
-        """Fails the calls of a broken pool. The pool itself forgets one that it was given while it broke."""
-        for call, pool in list(self._calls.items()):
-            if not pool.active:
-                self._settle(call, BrokenProcessPool("the worker process ended before it began"))
+    def submit(self, call: _Call) -> Future[Any]:
+        if self._closed:
+            raise RuntimeError("the worker processes were shut down")
+        self.pending.add(call)
+        self._calls.put(call)
+        return call.future
 
     def close(self, *, at_once: bool) -> None:
+        self._closed = True
         if at_once:
-            self._pool.stop()
-            self._kill_group()
-        else:
-            self._pool.close()
+            self._at_once.set()
+            for call in list(self.pending):
+                call.future.cancel()
+        self._calls.put(None)
 
-    def end(self) -> None:
-        self._pool.join()
-        self._kill_group()
+    def _serve(self) -> None:
+        while (call := self._calls.get()) is not None:
+            if not call.future.set_running_or_notify_cancel():
+                self.pending.discard(call)
+                continue
+            try:
+                result = self._result(call)
+            except BaseException as error:  # whatever it is, it is the call's end, and the worker's
+                self._end_worker()
+                self.pending.discard(call)
+                call.future.set_exception(error)
+            else:
+                self.pending.discard(call)
+                call.future.set_result(result)
+        self._end_worker()
 
-    def _scheduled(self, function: Callable[..., _Result], args: Any, kwargs: Any) -> Future[_Result]:
-        inner = self._pool.schedule(function, args=args, kwargs=kwargs, timeout=self._timeout)
-        call: Future[_Result] = Future()
-        call.set_running_or_notify_cancel()
-        self._calls[call] = self._pool
-        inner.add_done_callback(lambda done: self._finished(call, done))
-        return call
+    def _result(self, call: _Call) -> Any:
+        try:
+            return self._ready().run(call, self._timeout, self._at_once)
+        except BrokenProcessPool:  # the worker ended before it began the call: the call has done nothing yet
+            self._end_worker()
+            return self._ready().run(call, self._timeout, self._at_once)
 
-    def _new_pool(self) -> ProcessPool:
-        return ProcessPool(
-            max_workers=1,
-            initializer=worker.start,
-            initargs=(self._group, self._source),
-            context=self._context,
+    def _ready(self) -> _Worker:
+        if self._worker is not None and not self._worker.alive:
+            self._end_worker()
+        if self._worker is None:
+            self._worker = _Worker(self._source)
+        return self._worker
+
+    def _end_worker(self) -> None:
+        if self._worker is not None:
+            self._worker.end()
+            self._worker = None
+
+
+class _Worker:
+    """A process in a pool of its own, which ends with it.
+
+    Whatever a process that was killed held of the pool's locks and had sent by half would block the next for minutes.
+    So those by which pebble replaces it leave at once: see `fxnas.running.worker.start`.
+    """
+
+    def __init__(self, source: Made) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._group = worker.group_number(context)
+        self._pool = ProcessPool(
+            max_workers=1, initializer=worker.start, initargs=(self._group, source), context=context
         )
 
-    def _finished(self, call: Future[Any], done: Future[Any]) -> None:
-        error = CancelledError() if done.cancelled() else done.exception()
-        if error is not None:
-            # Called by the thread that replaces dead workers, before it does: the group is still that of the dead one.
-            self._kill_group()
-        self._settle(call, error, None if error is not None else done.result())
+    @property
+    def alive(self) -> bool:
+        return bool(self._pool.active)
 
-    def _settle(self, call: Future[Any], error: BaseException | None, result: Any = None) -> None:
-        with self._lock:
-            if self._calls.pop(call, None) is None:
-                return  # it was given up
-        if error is not None:
-            call.set_exception(error)
-        else:
-            call.set_result(result)
+    def run(self, call: _Call, timeout: float | None, at_once: threading.Event) -> Any:
+        """What the call returns.
 
-    def _kill_group(self) -> None:
-        """Ends what a dead worker has left running."""
-        group, self._group.value = self._group.value, 0
-        if group and hasattr(os, "killpg"):
+        Raises:
+            BrokenProcessPool: the process ended before it began the call.
+            CancelledError: `at_once` was set.
+            BaseException: the process ended during the call, it took too long, or the call itself raised.
+        """
+        future = self._pool.schedule(call.function, args=call.args, kwargs=call.kwargs, timeout=timeout)
+        while not wait([future], WATCH_SECONDS).done:
+            if at_once.is_set():
+                raise CancelledError
+            if not self.alive:  # the pool forgets a call that it was given while it broke
+                raise BrokenProcessPool("the worker process ended before it began")
+        return future.result()
+
+    def end(self) -> None:
+        """Ends the process and what it has left running."""
+        self._pool.stop()
+        if self._group.value and hasattr(os, "killpg"):
             with contextlib.suppress(OSError):
-                os.killpg(group, signal.SIGKILL)
+                os.killpg(self._group.value, signal.SIGKILL)
+        self._pool.join()

@@ -12,7 +12,7 @@ import threading
 from ctypes import c_int
 from typing import Any
 
-from fxnas.running.faults import EXITED, RENEWED
+from fxnas.running.faults import EXITED, RENEWED, REPLACED
 from fxnas.running.live import Told
 from fxnas.running.source import Made
 from fxnas.running.task import Outcome, Task, broken_device, run
@@ -25,12 +25,15 @@ def start(group: Any, source: Made) -> None:
     """Sets a new worker process up, and makes the graph and the evaluator, so that no trial's time-out counts it.
 
     Args:
-        group: a shared integer that gets the number of the worker's process group.
+        group: a shared integer that gets the number of the worker's process group; if it has one, the pool replaces a
+            worker that has died, and this process leaves.
         source: what trials will be evaluated with.
     """
+    if group.value:
+        os._exit(REPLACED)
+    group.value = os.getpid()
     if hasattr(os, "setpgid"):
         os.setpgid(0, 0)  # Ctrl-C in the terminal goes to the search, which decides what becomes of the trial
-        group.value = os.getpid()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.dup2(2, 1)  # standard output is the search's, for JSON and tables
     _never_exit_with_zero()
