@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-BENCHMARKS = ("graph", "oneshot", "tracing", "costs", "faults", "study", "strategies")
+BENCHMARKS = ("graph", "oneshot", "tracing", "costs", "faults", "study", "workers", "strategies")
 
 
 def main() -> int:

@@ -42,6 +42,7 @@ def search(
     engine: Executor | str | None = None,
     in_flight: int | None = None,
     timeout: float | None = None,
+    threads: int | None = None,
     retries: int = 1,
     stopping: StoppingRule | None = None,
     objectives: Sequence[str] = (),
@@ -81,6 +82,10 @@ def search(
             less for each other; smaller, the strategy knows more. Searches that share a study need as many as they
             have workers together.
         timeout: seconds that a trial may take; then its worker is killed, and the trial is failed. Needs workers.
+        threads: in how many threads each worker computes; None: as `OMP_NUM_THREADS` says, else in one. So workers
+            don't take the cores from each other, and since sums depend on the number of threads in their last digits,
+            scores don't depend on the number of workers. Give more where there are more cores than workers. Needs
+            workers; on Ray, `RayEngine(cpus=…)` says it.
         retries: how many further attempts a trial gets, after a pause, where not the evaluator failed but what is
             around it: its process was killed, or a connection broke.
         stopping: ends trials early by what they report.
@@ -106,7 +111,7 @@ def search(
     _check_counts(trials=(trials, 1), workers=(workers, 0), retries=(retries, 0))
     in_flight = max(1, workers) if in_flight is None else in_flight
     _check_counts(max_consecutive_failures=(max_consecutive_failures, 1), in_flight=(in_flight, 1))
-    _check_timeout(timeout, workers, engine)
+    _check_own(workers, engine, timeout, threads)
     wanted = _wanted(objectives)
     source = _source(graph, evaluator, strategy, alone=workers == 0)
     with ExitStack() as stack:
@@ -120,7 +125,7 @@ def search(
         bar = stack.enter_context(display(progress, trials, ledger.finished))
         interrupts = stack.enter_context(Interrupts())
         live = stack.enter_context(Live(record, bar))
-        runner = stack.enter_context(_engine(engine, workers, source, timeout))
+        runner = stack.enter_context(_engine(engine, workers, source, timeout, threads))
         loop = Loop(
             record,
             ledger,
@@ -198,7 +203,7 @@ def _opened(study: str | Path | Study | None) -> Iterator[Study]:
 
 @contextmanager
 def _engine(
-    engine: Executor | str | None, workers: int, source: Given | Made, timeout: float | None
+    engine: Executor | str | None, workers: int, source: Given | Made, timeout: float | None, threads: int | None
 ) -> Iterator[Executor]:
     """The executor; one that was handed over goes on after the search."""
     own: Executor
@@ -215,7 +220,7 @@ def _engine(
     else:
         from fxnas.running.processes import Processes
 
-        own = Processes(workers, source, timeout=timeout)
+        own = Processes(workers, source, timeout=timeout, threads=threads)
     try:
         yield own
     finally:
@@ -243,12 +248,21 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str)
 
 
-def _check_timeout(timeout: object, workers: int, engine: object) -> None:
+def _check_own(workers: int, engine: object, timeout: object, threads: int | None) -> None:
+    """The engine, and what only fxnas's own processes can do."""
     if engine is not None and not (isinstance(engine, Executor | str) and workers):
         raise FxnasError(
             'an engine is "ray", the address of a Ray cluster or a concurrent.futures.Executor, and needs workers=1 or '
             f"more, got {shown(engine)}"
         )
     check_timeout(timeout)
-    if timeout is not None and (not workers or engine is not None):
+    own = workers > 0 and engine is None
+    if timeout is not None and not own:
         raise FxnasError("a time-out needs a process that can be killed: give workers=1 or more, and no engine")
+    if threads is not None:
+        _check_counts(threads=(threads, 1))
+        if not own:
+            raise FxnasError(
+                "threads are those of workers: give workers=1 or more, and no engine; on Ray RayEngine(cpus=…) says "
+                "it, in this process torch.set_num_threads"
+            )

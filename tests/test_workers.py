@@ -164,6 +164,9 @@ class TestEngines:
             ({"engine": 3, "workers": 1}, r"an engine is .*, got 3"),
             ({"timeout": 3}, "a time-out needs a process that can be killed"),
             ({"timeout": 0, "workers": 1}, "timeout is a number of seconds, got 0"),
+            ({"workers": 1, "threads": 0}, "threads is a whole number from 1, got 0"),
+            ({"threads": 2}, "threads are those of workers: give workers=1 or more"),
+            ({"workers": 1, "engine": ThreadPoolExecutor(1), "threads": 2}, "and no engine; on Ray RayEngine"),
             ({"workers": -1}, "workers is a whole number from 0"),
             ({"in_flight": 0.5}, "in_flight is a whole number from 1"),
         ],
@@ -259,6 +262,35 @@ def test_a_call_that_a_broken_pool_forgets_is_made_again(monkeypatch: pytest.Mon
     result = search_many(bodies.score, workers=1)
     assert forgotten
     assert [(trial.state, trial.attempts) for trial in result.trials] == [("done", 1)] * 5
+
+
+class TestThreads:
+    """The tests' own setting, OMP_NUM_THREADS=1, is what workers inherit."""
+
+    @pytest.mark.parametrize(
+        ("told", "given", "expected"), [(None, None, 1), (None, 3, 3), ("2", None, 2), ("2", 3, 3)]
+    )
+    def test_workers_compute_in_one_unless_told(
+        self, told: str | None, given: int | None, expected: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv("OMP_NUM_THREADS")
+        if told is not None:
+            monkeypatch.setenv("OMP_NUM_THREADS", told)
+        trial = search_many(bodies.threads, workers=1, trials=1, threads=given).trials[0]
+        assert trial.metrics["told"] == expected
+        assert trial.metrics["score"] in (expected, os.cpu_count())  # torch takes no more than there are cores
+
+    def test_also_where_the_script_loads_torch_first(self, tmp_path: Path) -> None:
+        (tmp_path / "script.py").write_text(
+            f"import sys; sys.path[:0] = [{str(HERE)!r}, {str(HERE.parent)!r}]\n"
+            "import torch, test_workers as t, trial_bodies as b\n"
+            "if __name__ == '__main__': print(t.search_many(b.threads, workers=1, trials=1).trials[0].metrics)\n"
+        )
+        environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+        done = subprocess.run(
+            [sys.executable, "script.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+        )
+        assert done.stdout == "{'score': 1.0, 'told': 1.0}\n", done.stderr
 
 
 class TestProcesses:

@@ -47,6 +47,13 @@ class Slow:
         return score(architecture) + 0.5
 
 
+def threads(architecture: Architecture) -> dict[str, float]:
+    """In how many threads torch computes here, and what programs are told that are started here."""
+    import torch
+
+    return {"score": torch.get_num_threads(), "told": float(os.environ["OMP_NUM_THREADS"])}
+
+
 class KilledOnce:
     """Kills its process in the first trial; a file tells that it was."""
 

@@ -117,6 +117,15 @@ def search(
         float | None,
         typer.Option(help="Seconds that a trial may take; needs workers or --trial-command.", show_default=False),
     ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Threads that each worker computes in; 1 by default, or what OMP_NUM_THREADS says. More where there "
+            "are more cores than workers.",
+            show_default=False,
+        ),
+    ] = None,
     retries: Annotated[
         int, typer.Option(min=0, help="Further attempts of a trial whose process was killed or whose connection broke.")
     ] = 1,
@@ -171,6 +180,7 @@ def search(
             study=study,
             in_flight=in_flight,
             timeout=what.timeout,
+            threads=threads,
             retries=retries,
             max_consecutive_failures=max_consecutive_failures,
             stopping=None if stopping is None else RULES[stopping](),

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import CancelledError, Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
+from functools import partial
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
@@ -33,10 +34,11 @@ class Processes(Executor):
         workers: how many.
         source: what each makes for itself when it starts.
         timeout: seconds that a call may take; None: any time.
+        threads: in how many each computes; see `fxnas.running.worker.limit_threads`.
     """
 
-    def __init__(self, workers: int, source: Made, *, timeout: float | None = None) -> None:
-        self._slots = [_Slot(source, timeout) for _ in range(workers)]
+    def __init__(self, workers: int, source: Made, *, timeout: float | None = None, threads: int | None = None) -> None:
+        self._slots = [_Slot(partial(_Worker, source, threads), timeout) for _ in range(workers)]
 
     def submit(self, fn: Callable[..., _Result], /, *args: Any, **kwargs: Any) -> Future[_Result]:
         """Gives a call to the worker with the fewest; one worker runs one call at a time.
@@ -70,8 +72,8 @@ class _Slot:
         pending: the calls that it was given and that have not ended.
     """
 
-    def __init__(self, source: Made, timeout: float | None) -> None:
-        self._source = source
+    def __init__(self, new: Callable[[], _Worker], timeout: float | None) -> None:
+        self._new = new
         self._timeout = timeout
         self.pending: set[_Call] = set()
         self._calls: SimpleQueue[_Call | None] = SimpleQueue()
@@ -123,7 +125,7 @@ class _Slot:
         if self._worker is not None and not self._worker.alive:
             self._end_worker()
         if self._worker is None:
-            self._worker = _Worker(self._source)
+            self._worker = self._new()
         return self._worker
 
     def _end_worker(self) -> None:
@@ -139,11 +141,11 @@ class _Worker:
     So those by which pebble replaces it leave at once: see `fxnas.running.worker.start`.
     """
 
-    def __init__(self, source: Made) -> None:
+    def __init__(self, source: Made, threads: int | None) -> None:
         context = multiprocessing.get_context("spawn")
         self._group = worker.group_number(context)
         self._pool = ProcessPool(
-            max_workers=1, initializer=worker.start, initargs=(self._group, source), context=context
+            max_workers=1, initializer=worker.start, initargs=(self._group, source, threads), context=context
         )
 
     @property

@@ -21,13 +21,14 @@ _renew = False
 _told: Told | None = None
 
 
-def start(group: Any, source: Made) -> None:
+def start(group: Any, source: Made, threads: int | None) -> None:
     """Sets a new worker process up, and makes the graph and the evaluator, so that no trial's time-out counts it.
 
     Args:
         group: a shared integer that gets the number of the worker's process group; if it has one, the pool replaces a
             worker that has died, and this process leaves.
         source: what trials will be evaluated with.
+        threads: see `limit_threads`.
     """
     if group.value:
         os._exit(REPLACED)
@@ -36,6 +37,7 @@ def start(group: Any, source: Made) -> None:
         os.setpgid(0, 0)  # Ctrl-C in the terminal goes to the search, which decides what becomes of the trial
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.dup2(2, 1)  # standard output is the search's, for JSON and tables
+    limit_threads(threads)
     _never_exit_with_zero()
     threading.Thread(target=_die_with_parent, daemon=True).start()
     with contextlib.suppress(BaseException):  # the first trial says what is wrong
@@ -52,6 +54,20 @@ def evaluate(source: Made, task: Task) -> Outcome:
     sys.stdout.flush()
     _renew = broken_device(outcome)
     return outcome
+
+
+def limit_threads(threads: int | None) -> None:
+    """Sets in how many threads this process computes, and the programs that it starts.
+
+    Args:
+        threads: how many; None: as `OMP_NUM_THREADS` says, else one.
+    """
+    if threads is None and "OMP_NUM_THREADS" in os.environ:
+        return
+    count = threads or 1
+    os.environ["OMP_NUM_THREADS"] = str(count)  # libraries read it when they are loaded
+    if (torch := sys.modules.get("torch")) is not None:  # by the user's script, which every worker imports
+        torch.set_num_threads(count)
 
 
 def group_number(context: Any) -> Any:
