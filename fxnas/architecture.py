@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +156,20 @@ class Architecture(Mapping[str, Decision]):
 
     def __getitem__(self, key: str) -> Decision:
         return self._decisions[key]
+
+    # `Mapping` has what follows, but slower: strategies look at every decision of thousands of architectures.
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The decision at a choice, or `default` where it has none."""
+        return self._decisions.get(key, default)
+
+    def keys(self) -> KeysView[str]:
+        """The keys of the choices that have a decision, in the order of the space."""
+        return self._decisions.keys()
+
+    def items(self) -> ItemsView[str, Decision]:
+        """Pairs of key and decision."""
+        return self._decisions.items()
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._decisions)

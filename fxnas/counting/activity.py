@@ -18,7 +18,11 @@ Decision = tuple[int, ...]
 
 
 class Activity:
-    """Tells which of some choices are active; compiled once, so that asking is one pass over the conditions."""
+    """Tells which of some choices are active; compiled once, so that asking is one pass over the conditions.
+
+    Attributes:
+        conditional: whether any choice is not always active.
+    """
 
     def __init__(self, choices: Iterable[Choice]) -> None:
         self._choices = {choice.key: choice for choice in choices}
@@ -26,7 +30,7 @@ class Activity:
         for choice in self._choices.values():
             _check_atoms(choice, self._choices)
         self._ordered, self._cyclic = _sorted(self._choices)
-        self._conditional = any(c.active is not ALWAYS for c in self._choices.values())
+        self.conditional = any(c.active is not ALWAYS for c in self._choices.values())
 
     def resolve(self, decision_of: Callable[[Choice], Decision]) -> dict[str, Decision]:
         """The decisions of the active choices, in the order of the choices.
@@ -34,7 +38,7 @@ class Activity:
         Args:
             decision_of: gives the decision of an active choice; it may raise an error where there is none.
         """
-        if not self._conditional:
+        if not self.conditional:
             return {key: decision_of(choice) for key, choice in self._choices.items()}
         known: dict[str, Decision] = {}
         values: dict[Condition, bool | None] = {ALWAYS: True, NEVER: False}

@@ -43,6 +43,7 @@ class Features:
         widths: the length of each block.
         labels: kind and name of the names that count.
         decided, named, around, numbered: the columns of the decisions, the names, the labels, and the number.
+        width: how many columns there are.
     """
 
     def __init__(self, space: SearchSpace, wiring: Wiring | None = None) -> None:
@@ -50,7 +51,6 @@ class Features:
         self.widths = np.array([2 * len(c.candidates) + 1 if c.n_chosen != 1 else len(c.candidates) + 1
                                 for c in space.values()], dtype=np.intp)  # fmt: skip
         self.starts = np.concatenate([[0], np.cumsum(self.widths)[:-1]]).astype(np.intp)
-        self._blocks = list(zip(self.starts.tolist(), self.widths.tolist(), space.values(), strict=True))
         self.decided = slice(0, int(self.widths.sum()))
         names = {key: _labels(choice) for key, choice in space.items()}
         shared = Counter(label for each in names.values() for label in set(each))
@@ -61,22 +61,29 @@ class Features:
         searched = self._networks is not None and self._networks.searched
         self.around = slice(self.named.stop, self.named.stop + searched * DEPTHS * BUCKETS)
         self.numbered = slice(self.around.stop, self.around.stop + (wiring is not None))
-        self._columns = {key: [counted.get(label, -1) for label in each] for key, each in names.items()}
+        self.width = self.numbered.stop
+        self._unnamed = len(counted)  # where names are counted that don't count
+        columns = [[counted.get(label, self._unnamed) for label in each] for each in names.values()]
+        self._blocks = list(zip(self.starts.tolist(), self.widths.tolist(), space.values(), columns, strict=True))
 
     def of(self, architecture: Architecture) -> Array:
         """The row, [columns]."""
-        row = np.zeros(self.numbered.stop)
-        for start, width, choice in self._blocks:
+        row = np.zeros(self.width)
+        ones: list[int] = []  # in lists first: arrays are slow, number by number
+        named: list[int] = []
+        for start, width, choice, columns in self._blocks:
             decision = architecture.get(choice.key)
             if decision is None:
-                row[start + width - 1] = 1.0
+                ones.append(start + width - 1)
                 continue
-            self._decide(row, start, len(choice.candidates), choice.n_chosen, decision)
-            for candidate in decision:
-                column = self._columns[choice.key][candidate]
-                if column >= 0:
-                    row[self.named.start + column] += 1.0
-        row[self.named] /= max(len(self.space), 1) ** 0.5
+            if choice.n_chosen == 1:
+                ones.append(start + decision[0])
+            else:
+                self._decide(row, start, len(choice.candidates), decision)
+            named += [columns[candidate] for candidate in decision]
+        row[ones] = 1.0
+        counts = np.bincount(named, minlength=self._unnamed + 1)[: self._unnamed]
+        row[self.named] = counts / max(len(self.space), 1) ** 0.5
         if self._networks is not None:
             parts = self._networks.parts(architecture)
             row[self.numbered] = number(parts) % EXACT
@@ -92,10 +99,7 @@ class Features:
         return row.ravel()
 
     @staticmethod
-    def _decide(row: Array, start: int, count: int, n_chosen: int | None, decision: tuple[int, ...]) -> None:
-        if n_chosen == 1:
-            row[start + decision[0]] = 1.0
-            return
+    def _decide(row: Array, start: int, count: int, decision: tuple[int, ...]) -> None:
         row[start + count : start + 2 * count] = count**-0.5
         for candidate in decision:
             row[start + candidate] = count**-0.5

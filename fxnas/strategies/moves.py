@@ -47,6 +47,8 @@ def moves(space: SearchSpace, architecture: Architecture) -> list[Move]:
 def moved(space: SearchSpace, architecture: Architecture, move: Move, rng: random.Random) -> Architecture:
     """The architecture with one decision changed; decisions that this brings into play are drawn uniformly."""
     key, decision = move
+    if not space.activity.conditional:
+        return Architecture.trusted(dict(architecture.items()) | {key: decision}, space)
 
     def decide(choice: Choice) -> Decision:
         if choice.key == key:

@@ -25,7 +25,7 @@ PARENTS, NEIGHBORS, DRAWN = 6, 200, 60  # where candidates come from
 ROUNDS, EXPANDED = 2, 2  # how often the most promising are replaced by their neighbors, and how many of them
 UNCERTAIN = 128  # candidates whose uncertainty is computed
 FINALISTS = 32  # candidates of which it is asked whether they are twins of known ones
-KEPT = 20_000  # encoded architectures kept in memory
+KEPT = 2**27  # bytes of encoded architectures that are kept, so that none is encoded anew for each proposal
 
 
 class PredictorSearch(Strategy):
@@ -197,7 +197,7 @@ class PredictorSearch(Strategy):
     def _encoded(self, architectures: Iterable[Architecture]) -> Array:
         import numpy as np
 
-        if len(self._rows) > KEPT:
+        if len(self._rows) * self._surrogate.features.width * 8 > KEPT:
             self._rows.clear()
         rows = []
         for architecture in architectures:

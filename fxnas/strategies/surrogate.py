@@ -33,7 +33,7 @@ class Surrogate:
         self.before = np.concatenate([*(kernel.before for kernel in self._kernels), [NOISE]])
         self._doubt = np.concatenate([*(np.full(len(k.before), k.doubt) for k in self._kernels), [1.0]])
         self.parameters = self.before.copy()
-        self._rows = np.zeros((0, features.numbered.stop))
+        self._rows = np.zeros((0, features.width))
 
     def fit(self, rows: Array, targets: Array) -> None:
         """Improves weights and amplitudes by some steps from where the last fit left them, the first from the priors.
