@@ -72,7 +72,7 @@ def search(
         ),
     ] = None,
     trials: Annotated[int, typer.Option("--trials", "-n", min=1, help="Trials in all, the study's included.")] = 20,
-    strategy: Annotated[StrategyName, typer.Option("--strategy", "-s", help=HELP)] = StrategyName.evolution,
+    strategy: Annotated[StrategyName, typer.Option("--strategy", "-s", help=HELP)] = StrategyName.predictor,
     population: Annotated[
         int | None,
         typer.Option(
