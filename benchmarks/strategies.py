@@ -45,8 +45,8 @@ STRATEGIES: dict[str, Callable[[SearchSpace, int], s.Strategy]] = {
     ),
     "local search": lambda space, seed: s.LocalSearch(space, seed=seed),
     "ppo lr .1 batch 10": lambda space, seed: s.PPO(space, seed=seed),
-    "predictor": lambda space, seed: s.PredictorSearch(space, seed=seed, wiring=nets.wiring(space)),
-    "predictor, not wired": lambda space, seed: s.PredictorSearch(space, seed=seed),
+    "predictor": lambda space, seed: s.PredictorSearch(space, seed=seed),
+    "predictor, not wired": lambda space, seed: s.PredictorSearch(SearchSpace(space.values()), seed=seed),
     "tpe (optuna)": lambda space, seed: s.OptunaSampler(space, seed=seed),
 }
 
@@ -72,14 +72,15 @@ def loader() -> Any:
 
 @lru_cache(maxsize=1)
 def table(name: str) -> tuple[Any, SearchSpace]:
-    """A table, and its space."""
+    """A table, and its space as that of a graph."""
     found = loader().benchmark(name)
     kinds = {"LayerChoice": "layer_choice", "InputChoice": "input_choice"}
     entries = {
         c["key"]: {"_type": kinds[c["kind"]], "_value": {"candidates": list(c["candidates"]), "n_chosen": 1}}
         for c in found.choices
     }
-    return found, SearchSpace.from_json(entries)
+    choices = SearchSpace.from_json(entries)
+    return found, SearchSpace(choices.values(), wiring=nets.wiring(choices))
 
 
 def run(strategy: str, name: str, seed: int, trials: int) -> Run:

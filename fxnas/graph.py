@@ -20,7 +20,6 @@ from fxnas.ir.text import graph_text
 from fxnas.ir.wires import wiring_of
 from fxnas.space import SearchSpace
 from fxnas.verify import Stage
-from fxnas.wiring import Wiring
 
 if TYPE_CHECKING:
     import networkx
@@ -53,15 +52,15 @@ class ChoiceGraph:
         """The search space, derived from the graph's nodes, in graph order."""
         version = self.module.__dict__.get("conditions")  # a new object whenever the module is recompiled
         if version is None:
-            return SearchSpace(_choices(self.graph, needs(self.graph)), scopes=self.scopes)
+            return self._derived(needs(self.graph))
         if self._space is None or self._space[0] is not version:
-            self._space = (version, SearchSpace(_choices(self.graph, version), scopes=self.scopes))
+            self._space = (version, self._derived(version))
         return self._space[1]
 
-    @property
-    def wiring(self) -> Wiring | None:
-        """What is connected to what, under which decisions, as plain data; None where that is too much to be stored."""
-        return wiring_of(self.module, self.graph, self.conditions(), self.space)
+    def _derived(self, conditions: dict[Node, Condition]) -> SearchSpace:
+        choices = {choice.key: choice for choice in _choices(self.graph, conditions)}
+        wiring = wiring_of(self.module, self.graph, conditions, choices) if choices else None
+        return SearchSpace(choices.values(), self.scopes, wiring)
 
     @property
     def architecture(self) -> Architecture:

@@ -15,7 +15,6 @@ from fxnas.objectives import Objective, objectives_of
 from fxnas.progress import display
 from fxnas.recipe import Recipe
 from fxnas.results import SearchResult, Trial
-from fxnas.running.drawing import keep_drawing
 from fxnas.running.in_process import InProcess
 from fxnas.running.interrupts import Interrupts
 from fxnas.running.ledger import Ledger
@@ -27,6 +26,7 @@ from fxnas.space import SearchSpace
 from fxnas.stopping import StoppingRule
 from fxnas.strategies.base import Strategy
 from fxnas.study import Study
+from fxnas.wiring import Wiring
 
 __all__ = ["SearchResult", "Trial", "search"]
 
@@ -117,6 +117,8 @@ def search(
     with ExitStack() as stack:
         record = stack.enter_context(_opened(study))
         record.begin(strategy.space, strategy.settings, _setup(evaluator, stopping, wanted))
+        if (wiring := _wiring(strategy, source)) is not None:  # so that a report can draw the architectures
+            record.keep_wiring(wiring.to_json(strategy.space))
         ledger = Ledger(record, strategy, total=trials, in_flight=in_flight, reuse=reuse)
         with record.writing():
             record.release_orphans()
@@ -137,7 +139,7 @@ def search(
             max_failures=max_consecutive_failures,
             live=live,
             progress=bar,
-            callbacks=[keep_drawing(source, runner, record), *callbacks],
+            callbacks=tuple(callbacks),
             interrupts=interrupts,
         )
         try:
@@ -158,6 +160,12 @@ def _source(graph: Any, evaluator: Any, strategy: Strategy, *, alone: bool) -> G
             f"make it with {type(strategy).__name__}(graph.space)"
         )
     return source
+
+
+def _wiring(strategy: Strategy, source: Given | Made) -> Wiring | None:
+    """What is connected to what, where this process knows it."""
+    given = source.given.space.wiring if isinstance(source, Given) else None
+    return strategy.space.wiring or given
 
 
 def _submitting(

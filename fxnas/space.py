@@ -22,6 +22,7 @@ from fxnas.counting.diagram import compile_diagram
 from fxnas.counting.outline import outline
 from fxnas.errors import ArchitectureError, SearchSpaceError, shown
 from fxnas.files import json_text, load_json, write_atomic
+from fxnas.wiring import Wiring
 
 Decision = tuple[int, ...]
 
@@ -35,18 +36,24 @@ class SearchSpace(Mapping[str, Choice]):
     Args:
         choices: the choices.
         scopes: dotted module paths that `tree()` shows as groups.
+        wiring: see the attribute.
+
+    Attributes:
+        wiring: what is connected to what in the graph that the choices are of, and under which decisions; None where
+            that isn't known, or too much to be stored. It plays no role in comparisons, and isn't in files.
 
     Raises:
         SearchSpaceError: if two choices have one key, or a condition depends on what isn't in the space.
     """
 
-    def __init__(self, choices: Iterable[Choice], scopes: Iterable[str] = ()) -> None:
+    def __init__(self, choices: Iterable[Choice], scopes: Iterable[str] = (), wiring: Wiring | None = None) -> None:
         self._choices: dict[str, Choice] = {}
         for choice in choices:
             if choice.key in self._choices:
                 raise SearchSpaceError(f"two choices have the key {shown(choice.key)}")
             self._choices[choice.key] = choice
         self.scopes = tuple(scopes)
+        self.wiring = wiring
         self.activity = Activity(self._choices.values())
 
     @property
@@ -244,7 +251,7 @@ class SearchSpace(Mapping[str, Choice]):
         return hash(frozenset(self._choices.values()))
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (SearchSpace, (list(self._choices.values()), self.scopes))
+        return (SearchSpace, (list(self._choices.values()), self.scopes, self.wiring))
 
     def __repr__(self) -> str:
         return f"SearchSpace({len(self)} choices)"

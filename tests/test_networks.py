@@ -49,7 +49,7 @@ def graph() -> ChoiceGraph:
 
 @pytest.fixture(scope="module")
 def networks(graph: ChoiceGraph) -> Networks:
-    wiring = graph.wiring
+    wiring = graph.space.wiring
     assert wiring is not None
     return Networks(wiring, graph.space)
 
@@ -109,7 +109,7 @@ class TestNetworks:
                 return self.two(self.one(x).relu())
 
         graph = fxnas.trace(Chain(), torch.zeros(2, 4))
-        wiring = graph.wiring
+        wiring = graph.space.wiring
         assert wiring is not None
         chain = Networks(wiring, graph.space)
         assert not chain.searched

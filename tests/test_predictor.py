@@ -16,6 +16,7 @@ from fxnas.conditions import chosen
 from fxnas.errors import SearchSpaceError
 from fxnas.space import SearchSpace
 from fxnas.strategies import PredictorSearch
+from fxnas.strategies.networks import Networks, number
 from fxnas.strategy_contract import flat_space, nested_space, separable
 from fxnas.wiring import Box, Wire, Wiring
 
@@ -27,7 +28,11 @@ def cell_space() -> SearchSpace:
     return SearchSpace([*layers, *takes])
 
 
-def cell_wiring(space: SearchSpace) -> Wiring:
+def wired(space: SearchSpace) -> SearchSpace:
+    return SearchSpace(space.values(), wiring=cell_wiring())
+
+
+def cell_wiring() -> Wiring:
     boxes = (
         Box("x", "input"),
         *(Box(f"layer{i}", "choice") for i in range(3)),
@@ -45,10 +50,10 @@ class TestPredictorSearch:
         space = flat_space(choices=4)
         strategy = PredictorSearch(space)
         failed = 0
-        for number in range(40):
+        for trial in range(40):
             proposal = strategy.ask()
             broken = proposal["c0"] == (3,)
-            failed += broken and number >= 15
+            failed += broken and trial >= 15
             strategy.tell(proposal, None if broken else separable(proposal))
         assert failed <= 6  # a quarter of the space; chance would give 6 of 25
 
@@ -76,13 +81,13 @@ class TestPredictorSearch:
         asked(strategy, 15)
         assert len({strategy.ask() for _ in range(8)}) == 8
 
-    @pytest.mark.parametrize("wired", [False, True])
-    def test_the_gradient_of_the_likelihood_is_one(self, wired: bool) -> None:
+    @pytest.mark.parametrize("connected", [False, True])
+    def test_the_gradient_of_the_likelihood_is_one(self, connected: bool) -> None:
         from fxnas.strategies.features import Features
         from fxnas.strategies.surrogate import JITTER, Surrogate, standardized
 
-        space = cell_space() if wired else nested_space()
-        features = Features(space, cell_wiring(space) if wired else None)
+        space = cell_space() if connected else nested_space()
+        features = Features(space, Networks(cell_wiring(), space) if connected else None)
         rows = np.stack([features.of(space.sample(random.Random(i))) for i in range(12)])
         targets = standardized([random.Random(i).random() for i in range(12)])
         model = Surrogate(features)
@@ -104,7 +109,7 @@ class TestPredictorSearch:
         from fxnas.strategies.surrogate import Surrogate
 
         space = cell_space()
-        model = Surrogate(Features(space, cell_wiring(space)))
+        model = Surrogate(Features(space, Networks(cell_wiring(), space)))
         rows = np.stack([model.features.of(space.sample(random.Random(i))) for i in range(9)])
         model.condition(rows[:4], np.arange(4.0))
         prior = np.diag(model._covariance(rows, rows))
@@ -113,14 +118,11 @@ class TestPredictorSearch:
         np.testing.assert_allclose(model.deviation(rows, cross) ** 2, expected, atol=1e-8)
 
     def test_tries_no_network_twice_where_the_wiring_is_known(self) -> None:
-        from fxnas.strategies.networks import Networks, number
-
         space = cell_space()
-        wiring = cell_wiring(space)
-        networks = Networks(wiring, space)
+        networks = Networks(cell_wiring(), space)
         rng = random.Random(0)
         worth = {number(networks.parts(a)): rng.random() for a in map(space.architecture, range(space.size))}
-        strategy = PredictorSearch(space, wiring=wiring)
+        strategy = PredictorSearch(wired(space))
         seen = Counter()
         for _ in range(60):
             proposal = strategy.ask()
@@ -136,11 +138,22 @@ class TestPredictorSearch:
         assert len(seen) >= 58  # two of the start may be one network
         assert len(blind) < len(seen)
 
-    def test_the_wiring_belongs_to_the_settings(self) -> None:
+    def test_what_is_connected_belongs_to_the_settings(self) -> None:
         space = cell_space()
-        wired = PredictorSearch(space, wiring=cell_wiring(space)).settings
-        assert wired != PredictorSearch(space).settings
-        assert wired == PredictorSearch(space, wiring=cell_wiring(space)).settings
+        found = PredictorSearch(wired(space)).settings
+        assert found["wiring"] != PredictorSearch(space).settings["wiring"] is None
+        assert found == PredictorSearch(wired(space)).settings
+        straight = (Wire(i, i + 1) for i in range(5))
+        other = SearchSpace(space.values(), wiring=Wiring(cell_wiring().boxes, tuple(straight)))
+        assert found != PredictorSearch(other).settings
+
+    def test_fixed_layers_and_names_do_not(self) -> None:
+        """A search may go on though a layer that isn't searched has another name, or another stands behind it."""
+        space, wiring = cell_space(), cell_wiring()
+        boxes = (Box("image", "input"), *wiring.boxes[1:5], Box("head", "module", "Linear"), wiring.boxes[5])
+        wires = (*(wire for wire in wiring.wires if wire.target < 5), Wire(4, 5), Wire(5, 6))
+        other = SearchSpace(space.values(), wiring=Wiring(boxes, wires))
+        assert PredictorSearch(other).settings == PredictorSearch(wired(space)).settings
 
     def test_refuses_a_start_of_nothing(self) -> None:
         with pytest.raises(SearchSpaceError, match="initial must be a positive integer"):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import json
+import pickle
 import random
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -19,11 +21,9 @@ import fxnas
 from fxnas.conditions import ALWAYS
 from fxnas.errors import FxnasError, SearchSpaceError
 from fxnas.graph import ChoiceGraph
-from fxnas.ir.wires import wiring_of
 from fxnas.report.data import report_data
 from fxnas.report.layout import layout
-from fxnas.running.drawing import drawing
-from fxnas.running.source import given
+from fxnas.space import SearchSpace
 from fxnas.strategies import RandomSearch
 from fxnas.study import Study
 from fxnas.wiring import MOST_NODES, Box, Wire, Wiring
@@ -47,7 +47,7 @@ def traced(model: nn.Module | None = None) -> ChoiceGraph:
 
 
 def wired(graph: ChoiceGraph) -> Wiring:
-    found = wiring_of(graph.module, graph.graph, graph.conditions(), graph.space)
+    found = graph.space.wiring
     assert found is not None
     return found
 
@@ -68,6 +68,19 @@ def test_what_runs_is_what_the_child_has() -> None:
             if wire.when.holds(decisions):
                 assert wiring.boxes[wire.source].when.holds(decisions)
                 assert wiring.boxes[wire.target].when.holds(decisions)
+
+
+def test_the_space_carries_it_but_is_not_told_apart_by_it() -> None:
+    space = traced().space
+    bare = SearchSpace(space.values(), space.scopes)
+    assert bare.wiring is None
+    assert bare == space
+    assert bare.fingerprint == space.fingerprint
+    assert SearchSpace.from_json(space.to_json()).wiring is None
+    for copied in (copy.deepcopy(space), pickle.loads(pickle.dumps(space))):
+        assert copied.wiring == space.wiring
+    child = fxnas.materialize(traced(), space.default)
+    assert ChoiceGraph(child).space.wiring is None  # nothing is left to choose
 
 
 def test_boxes_say_what_they_are() -> None:
@@ -138,15 +151,16 @@ def test_an_engine_that_takes_nothing_is_told_as_ever() -> None:
 
 def test_a_bare_space_has_none() -> None:
     graph = traced()
-    assert drawing(given(graph.space, bodies.score)) is None
-    with Study() as study:
-        fxnas.search(graph.space, RandomSearch(graph.space), bodies.score, trials=1, study=study, progress=False)
-        assert report_data(study)["graph"] is None
+    bare = SearchSpace(graph.space.values())
+    for space, strategy, known in ((bare, bare, False), (graph.space, bare, True), (bare, graph.space, True)):
+        with Study() as study:
+            fxnas.search(space, RandomSearch(strategy), bodies.score, trials=1, study=study, progress=False)
+            assert (report_data(study)["graph"] is not None) == known
 
 
 def test_a_graph_that_is_too_large_is_left_out() -> None:
     graph = traced(nn.Sequential(fxnas.LayerChoice([nn.ReLU(), nn.Tanh()]), *[nn.ReLU() for _ in range(MOST_NODES)]))
-    assert drawing(given(graph, bodies.score)) is None
+    assert graph.space.wiring is None
 
 
 def test_the_page_is_told_conditions_by_numbers() -> None:

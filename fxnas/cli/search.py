@@ -19,7 +19,6 @@ from fxnas.named import full_name
 from fxnas.recipe import Recipe
 from fxnas.space import SearchSpace
 from fxnas.stopping import MedianRule, StoppingRule, SuccessiveHalving
-from fxnas.wiring import Wiring
 
 if TYPE_CHECKING:
     from fxnas.evaluators.command import TrialCommand
@@ -172,7 +171,7 @@ def search(
     with redirect_stdout(sys.stderr):  # what trials print is not the result, which a script may read
         result = run(
             what.graph,
-            make_strategy(strategy, what.space, seed, what.wiring, population=population, sample_size=sample_size),
+            make_strategy(strategy, what.space, seed, population=population, sample_size=sample_size),
             what.evaluator,
             trials=trials,
             workers=workers,
@@ -204,7 +203,6 @@ class _Searched(NamedTuple):
     space: SearchSpace
     evaluator: str | TrialCommand
     timeout: float | None
-    wiring: Wiring | None = None
 
 
 def _of_command(command: str, space: Path | None, folder: Path, timeout: float | None) -> _Searched:
@@ -235,7 +233,7 @@ def _of_model(
         return _Searched(space, space, named, timeout)
     graph = make_graph(model, inputs, fixed_batch)
     recipe = Recipe("fxnas.cli.load:make_graph", (model, inputs, fixed_batch))
-    return _Searched(recipe if workers else graph, graph.space, named, timeout, graph.wiring)
+    return _Searched(recipe if workers else graph, graph.space, named, timeout)
 
 
 def _beside(study: Path | None) -> Path:

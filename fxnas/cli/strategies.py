@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import typer
 
@@ -19,7 +19,6 @@ from fxnas.strategies import (
     RegularizedEvolution,
     Strategy,
 )
-from fxnas.wiring import Wiring
 
 
 class StrategyName(StrEnum):
@@ -40,7 +39,6 @@ class _Offer(NamedTuple):
     help: str
     population: int | None = None  # defaults of the options of the command line; None: it has no such option
     sample_size: int | None = None
-    wired: bool = False  # whether it makes use of what is connected to what
 
 
 OFFERS = {
@@ -52,7 +50,7 @@ OFFERS = {
     StrategyName.local: _Offer(LocalSearch, "climbs to better neighbors, starts anew at the top"),
     StrategyName.ppo: _Offer(PPO, "learns a distribution for each choice by reinforcement"),
     StrategyName.nsga2: _Offer(Nsga2, "evolution towards the front of several objectives", population=20),
-    StrategyName.predictor: _Offer(PredictorSearch, "a Gaussian process tells what promises most", wired=True),
+    StrategyName.predictor: _Offer(PredictorSearch, "a Gaussian process tells what promises most"),
     StrategyName.optuna: _Offer(OptunaSampler, "TPE, by the package that the extra 'optuna' installs"),
 }
 HELP = "What proposes. " + "; ".join(f"{name}: {offer.help}" for name, offer in OFFERS.items()) + "."
@@ -63,23 +61,20 @@ def users_of(option: str) -> str:
     return ", ".join(name for name, offer in OFFERS.items() if getattr(offer, option) is not None)
 
 
-def make_strategy(
-    name: StrategyName, space: SearchSpace, seed: int, wiring: Wiring | None, **options: int | None
-) -> Strategy:
+def make_strategy(name: StrategyName, space: SearchSpace, seed: int, **options: int | None) -> Strategy:
     """The strategy of this name.
 
     Args:
         name: which.
         space: what it searches.
         seed: its seed.
-        wiring: what is connected to what in the graph of the space; None: not known.
         options: `population` and `sample_size`; None where not given.
 
     Raises:
         BadParameter: the strategy has no such option.
     """
     offer = OFFERS[name]
-    chosen: dict[str, Any] = {"wiring": wiring} if offer.wired else {}
+    chosen: dict[str, int] = {}
     for option, given in options.items():
         default = getattr(offer, option)
         if given is not None and default is None:

@@ -119,6 +119,8 @@ def made(graph: Any, evaluator: Any, space: SearchSpace) -> Made:
     Raises:
         FxnasError: a ChoiceGraph or an evaluator that can't be made elsewhere; says what to do.
     """
-    if not isinstance(graph, SearchSpace):
+    if isinstance(graph, SearchSpace):
+        graph = SearchSpace(graph.values(), graph.scopes)  # it travels with each trial, which needs no wiring
+    else:
         graph = Recipe.of(graph, what="graph")
     return Made(graph, Recipe.of(evaluator, what="evaluator"), space.fingerprint)

@@ -12,7 +12,6 @@ from fxnas.architecture import Architecture
 from fxnas.choice import Choice
 from fxnas.space import SearchSpace
 from fxnas.strategies.networks import Networks, Part, labels, number
-from fxnas.wiring import Wiring
 
 Array = NDArray[np.float64]
 DEPTHS = 3  # of labels: what a part is; with its neighbors; with theirs
@@ -36,7 +35,7 @@ class Features:
 
     Args:
         space: the space of the architectures.
-        wiring: what is connected to what; None: not known.
+        networks: finds theirs; None: it isn't known what is connected to what.
 
     Attributes:
         starts: where the block of each choice starts.
@@ -46,7 +45,7 @@ class Features:
         width: how many columns there are.
     """
 
-    def __init__(self, space: SearchSpace, wiring: Wiring | None = None) -> None:
+    def __init__(self, space: SearchSpace, networks: Networks | None = None) -> None:
         self.space = space
         self.widths = np.array([2 * len(c.candidates) + 1 if c.n_chosen != 1 else len(c.candidates) + 1
                                 for c in space.values()], dtype=np.intp)  # fmt: skip
@@ -57,10 +56,10 @@ class Features:
         counted = {label: i for i, label in enumerate(label for label, n in shared.items() if n > 1)}
         self.labels = list(counted)
         self.named = slice(self.decided.stop, self.decided.stop + len(counted))
-        self._networks = None if wiring is None else Networks(wiring, space)
-        searched = self._networks is not None and self._networks.searched
+        self._networks = networks
+        searched = networks is not None and networks.searched
         self.around = slice(self.named.stop, self.named.stop + searched * DEPTHS * BUCKETS)
-        self.numbered = slice(self.around.stop, self.around.stop + (wiring is not None))
+        self.numbered = slice(self.around.stop, self.around.stop + (networks is not None))
         self.width = self.numbered.stop
         self._unnamed = len(counted)  # where names are counted that don't count
         columns = [[counted.get(label, self._unnamed) for label in each] for each in names.values()]

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from fxnas.architecture import Architecture
 from fxnas.choice import Choice
 from fxnas.conditions import ALWAYS, NEVER, Condition, Evaluation, all_of, any_of
-from fxnas.wiring import Box, Wiring
+from fxnas.wiring import Box, Wire, Wiring
 
 _MASK = 2**64 - 1
 Joined = dict[int, dict[int, Condition]]  # target → source → when
@@ -40,6 +40,7 @@ class Networks:
 
     Attributes:
         searched: whether decisions change who takes whose value; else the places of the layers tell all of it.
+        fingerprint: SHA-256 (hexadecimal) of what the networks follow from; fixed layers and names play no role in it.
     """
 
     def __init__(self, wiring: Wiring, choices: Mapping[str, Choice]) -> None:
@@ -56,8 +57,24 @@ class Networks:
         self._keys = {place: boxes[place].label for place in parts if boxes[place].kind == "choice"}
         self._sources = {place: list(joined[place]) for place in self._places}
         self.searched = any(when is not ALWAYS for sources in joined.values() for when in sources.values())
+        self.fingerprint = self._reduced(boxes, joined).fingerprint(choices)
         when = [condition for place in self._places for condition in (boxes[place].when, *joined[place].values())]
         self._evaluation = Evaluation(when)
+
+    def _reduced(self, boxes: Sequence[Box], joined: Joined) -> Wiring:
+        """The wiring with parts and joints alone."""
+        number = {place: i for i, place in enumerate(self._places)}
+        kept = [
+            Box(self._keys.get(place, ""), boxes[place].kind if place in self._kinds else "call", "", boxes[place].when)
+            for place in self._places
+        ]
+        wires = [
+            Wire(number[source], number[place], when)
+            for place in self._places
+            for source, when in joined[place].items()
+            if source in number
+        ]
+        return Wiring(tuple(kept), tuple(wires))
 
     def parts(self, architecture: Architecture) -> list[Part]:
         """The parts of the network that an architecture makes, sources first."""

@@ -13,7 +13,7 @@ from fxnas.errors import SearchSpaceError
 from fxnas.space import SearchSpace
 from fxnas.strategies.base import Reward, Strategy, remember
 from fxnas.strategies.moves import crossed, latin, moved, moves, mutated, unseen
-from fxnas.wiring import Wiring
+from fxnas.strategies.networks import Networks
 
 if TYPE_CHECKING:  # numpy is imported when the first prediction is made
     from fxnas.strategies.features import Array
@@ -40,29 +40,28 @@ class PredictorSearch(Strategy):
     Proposals depend on the seed, the number of the ask, and what was asked and told before; needs numpy.
 
     Args:
-        space: the space to search.
+        space: the space to search. Where it is that of a graph, its `wiring` tells which architectures are one network,
+            so that none is tried twice, and what stands beside each layer; else that has to be learned from rewards.
         seed: see `Strategy`.
         initial: number of architectures before the first prediction.
-        wiring: what is connected to what in the graph of the space, as `graph.wiring` has it; it tells which
-            architectures are one network, so that none is tried twice. None: that has to be learned from equal rewards.
 
     Raises:
         SearchSpaceError: `initial` is not a positive integer.
     """
 
-    def __init__(self, space: SearchSpace, *, seed: int = 0, initial: int = 10, wiring: Wiring | None = None) -> None:
+    def __init__(self, space: SearchSpace, *, seed: int = 0, initial: int = 10) -> None:
         super().__init__(space, seed=seed)
         if isinstance(initial, bool) or not isinstance(initial, int) or initial < 1:
             raise SearchSpaceError(f"initial must be a positive integer, got {initial!r}")
-        self.initial, self.wiring = initial, wiring
+        self.initial = initial
         self.pending: dict[Architecture, None] = {}
         self._rows: dict[Architecture, Array] = {}
         self._fitted = 0
 
     @property
     def settings(self) -> dict[str, object]:
-        """Seed, number of architectures before the first prediction, and the wiring's digest."""
-        wiring = None if self.wiring is None else self.wiring.fingerprint(self.space)
+        """Seed, number of architectures before the first prediction, and a digest of what is connected to what."""
+        wiring = None if self._networks is None else self._networks.fingerprint
         return super().settings | {"initial": self.initial, "wiring": wiring}
 
     def tell(self, architecture: Architecture, reward: Reward) -> None:
@@ -90,11 +89,15 @@ class PredictorSearch(Strategy):
         return {**self.rewards, **self.pending}
 
     @cached_property
+    def _networks(self) -> Networks | None:
+        return None if self.space.wiring is None else Networks(self.space.wiring, self.space)
+
+    @cached_property
     def _surrogate(self) -> Surrogate:
         from fxnas.strategies.features import Features
         from fxnas.strategies.surrogate import Surrogate
 
-        return Surrogate(Features(self.space, self.wiring))
+        return Surrogate(Features(self.space, self._networks))
 
     @cached_property
     def _twins(self) -> Twins:
