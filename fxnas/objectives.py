@@ -1,6 +1,7 @@
 """Which way a metric is better: by the sign before its name, else by the name. Free of torch.
 
-One rule for the objectives of a search, for the Pareto front of its results and for the columns of its report:
+One rule for the objectives of a search, for the values that stopping rules look at, for the Pareto front of the results
+and for the columns of the report:
 
 - "-x": lower is better; "+x": higher is better.
 - "x": lower is better where the name is that of a cost, such as latency_ms, flops, n_params, val_loss or peak_memory;

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fxnas.errors import FxnasError, shown
+from fxnas.objectives import Objective, objective
 from fxnas.results import Trial
 
 
@@ -23,27 +24,26 @@ class Limits:
     Attributes:
         metric: the reported value that is looked at.
         step: the reported value that tells how far the trial is.
-        sign: -1 where lower is better, else 1.
         least: step → the value that the best report up to it has to reach.
     """
 
-    metric: str
+    metric: Objective
     step: str
-    sign: int
     least: Mapping[float, float]
     best: float = field(default=-math.inf, init=False)
 
     def verdict(self, report: Mapping[str, float]) -> str | None:
         """Why a trial that reports this ends here, or None if it goes on."""
-        if self.metric not in report or self.step not in report:
+        name, sign = self.metric
+        if name not in report or self.step not in report:
             return None
-        value = self.sign * report[self.metric]
+        value = sign * report[name]
         self.best = max(self.best, value) if not math.isnan(value) else self.best
         least = self.least.get(report[self.step], -math.inf)
         if self.best >= least:
             return None
         place = f"{self.step} {report[self.step]:g}"
-        return f"{self.metric} {self.sign * self.best:.6g} at {place}, {self.sign * least:.6g} was needed"
+        return f"{name} {sign * self.best:.6g} at {place}, {sign * least:.6g} was needed"
 
 
 class StoppingRule(ABC):
@@ -52,24 +52,28 @@ class StoppingRule(ABC):
     A trial that never reports the two values is never ended. A subclass writes `least(curves, ended)`.
 
     Args:
-        metric: the reported value to compare, `report(epoch=3, loss=0.2)`.
+        metric: the reported value to compare, `report(epoch=3, loss=0.2)`. A leading "-" says that lower is better, "+"
+            that higher is; without one, lower is better for a value called like a cost (see `fxnas.objectives`).
         step: the reported value that tells how far the trial is.
-        lower_is_better: whether the metric is a loss.
+
+    Raises:
+        FxnasError: an argument can't be used.
     """
 
-    def __init__(self, metric: str = "score", *, step: str = "epoch", lower_is_better: bool = False) -> None:
-        self.metric = metric
+    def __init__(self, metric: str = "score", *, step: str = "epoch") -> None:
+        for what, name in (("metric", metric), ("step", step)):
+            if not isinstance(name, str):
+                raise FxnasError(f"{what} is the name of a reported value, got {shown(name)}")
+        self.metric = objective(metric)
         self.step = step
-        self.sign = -1 if lower_is_better else 1
 
     @property
     def settings(self) -> dict[str, object]:
         """What the rule is, as plain data; a study goes on with the same one only."""
         return {
             "name": type(self).__name__,
-            "metric": self.metric,
+            "metric": str(self.metric),
             "step": self.step,
-            "lower_is_better": self.sign == -1,
         }
 
     def limits(self, trials: Sequence[Trial]) -> Limits:
@@ -77,7 +81,7 @@ class StoppingRule(ABC):
         own = [trial for trial in trials if trial.source is None]
         done = [self._curve(trial) for trial in own if trial.state == "done"]
         ended = [self._curve(trial) for trial in own if trial.state == "pruned"]
-        return Limits(self.metric, self.step, self.sign, self.least(done, ended))
+        return Limits(self.metric, self.step, self.least(done, ended))
 
     @abstractmethod
     def least(
@@ -91,8 +95,9 @@ class StoppingRule(ABC):
         """
 
     def _curve(self, trial: Trial) -> dict[float, float]:
-        reports = [r for r in trial.reports if self.metric in r and self.step in r]
-        return {r[self.step]: self.sign * r[self.metric] for r in reports if math.isfinite(r[self.metric])}
+        name, sign = self.metric
+        reports = [r for r in trial.reports if name in r and self.step in r]
+        return {r[self.step]: sign * r[name] for r in reports if math.isfinite(r[name])}
 
 
 class MedianRule(StoppingRule):
@@ -103,7 +108,6 @@ class MedianRule(StoppingRule):
     Args:
         metric: see `StoppingRule`.
         step: see `StoppingRule`.
-        lower_is_better: see `StoppingRule`.
         first_trials: so many finished trials are needed before any is ended.
         first_steps: no trial is ended before this step.
     """
@@ -113,11 +117,10 @@ class MedianRule(StoppingRule):
         metric: str = "score",
         *,
         step: str = "epoch",
-        lower_is_better: bool = False,
         first_trials: int = 5,
         first_steps: float = 0,
     ) -> None:
-        super().__init__(metric, step=step, lower_is_better=lower_is_better)
+        super().__init__(metric, step=step)
         _check_least("first_trials", first_trials, 1)
         self.first_trials = first_trials
         self.first_steps = first_steps
@@ -151,7 +154,6 @@ class SuccessiveHalving(StoppingRule):
     Args:
         metric: see `StoppingRule`.
         step: see `StoppingRule`.
-        lower_is_better: see `StoppingRule`.
         first: the first step at which trials are ended.
         eta: η; the paper's value is 4.
     """
@@ -161,11 +163,10 @@ class SuccessiveHalving(StoppingRule):
         metric: str = "score",
         *,
         step: str = "epoch",
-        lower_is_better: bool = False,
         first: int = 1,
         eta: int = 4,
     ) -> None:
-        super().__init__(metric, step=step, lower_is_better=lower_is_better)
+        super().__init__(metric, step=step)
         _check_least("first", first, 1)
         _check_least("eta", eta, 2)
         self.first = first

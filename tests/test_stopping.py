@@ -35,13 +35,22 @@ class TestMedianRule:
         others = [trial(1, [9], "pruned"), trial(2, [9], "failed"), Trial(3, SPACE.default, "done", 1.0, source=0)]
         assert MedianRule(first_trials=1).limits([trial(0, [1]), *others]).least == {1: 1}
 
-    def test_of_a_loss(self) -> None:
-        rule = MedianRule("loss", lower_is_better=True, first_trials=1)
-        limits = rule.limits([trial(0, [0.5], metric="loss")])
-        assert limits.verdict({"epoch": 1, "loss": 0.5}) is None
-        assert rule.limits([trial(0, [0.5], metric="loss")]).verdict({"epoch": 1, "loss": 0.6}) == (
-            "loss 0.6 at epoch 1, 0.5 was needed"
-        )
+    @pytest.mark.parametrize("metric", ["loss", "-loss", "-score"])
+    def test_of_a_loss(self, metric: str) -> None:
+        name = metric.removeprefix("-")
+        limits = MedianRule(metric, first_trials=1).limits([trial(0, [0.5], metric=name)])
+        assert limits.verdict({"epoch": 1, name: 0.6}) == f"{name} 0.6 at epoch 1, 0.5 was needed"
+        assert limits.verdict({"epoch": 1, name: 0.5}) is None
+
+    def test_a_sign_says_that_higher_is_better(self) -> None:
+        limits = MedianRule("+loss", first_trials=1).limits([trial(0, [0.5], metric="loss")])
+        assert limits.verdict({"epoch": 1, "loss": 0.4}) == "loss 0.4 at epoch 1, 0.5 was needed"
+
+    def test_metric_and_step_are_names(self) -> None:
+        with pytest.raises(FxnasError, match="metric is the name of a reported value, got 3"):
+            MedianRule(3)  # type: ignore[arg-type]
+        with pytest.raises(FxnasError, match="step is the name of a reported value, got None"):
+            SuccessiveHalving(step=None)  # type: ignore[arg-type]
 
     def test_what_is_not_finite_is_left_out(self) -> None:
         # as in a study, which holds no such numbers
