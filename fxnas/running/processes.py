@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -157,15 +159,21 @@ class _Worker:
 
         Raises:
             BrokenProcessPool: the process ended before it began the call.
+            TimeoutError: the call took longer than `timeout` seconds since it began, by a clock that is never set.
             CancelledError: `at_once` was set.
-            BaseException: the process ended during the call, it took too long, or the call itself raised.
+            BaseException: the process ended during the call, or the call itself raised.
         """
-        future = self._pool.schedule(call.function, args=call.args, kwargs=call.kwargs, timeout=timeout)
+        future = self._pool.schedule(call.function, args=call.args, kwargs=call.kwargs)
+        deadline = math.inf
         while not wait([future], WATCH_SECONDS).done:
             if at_once.is_set():
                 raise CancelledError
             if not self.alive:  # the pool forgets a call that it was given while it broke
                 raise BrokenProcessPool("the worker process ended before it began")
+            if timeout is not None and deadline == math.inf and future.running():
+                deadline = time.monotonic() + timeout
+            if time.monotonic() > deadline:
+                raise TimeoutError
         return future.result()
 
     def end(self) -> None:
