@@ -112,7 +112,7 @@ def search(
     in_flight = max(1, workers) if in_flight is None else in_flight
     _check_counts(max_consecutive_failures=(max_consecutive_failures, 1), in_flight=(in_flight, 1))
     _check_own(workers, engine, timeout, threads)
-    wanted = _wanted(objectives)
+    wanted = _wanted(objectives, strategy)
     source = _source(graph, evaluator, strategy, alone=workers == 0)
     with ExitStack() as stack:
         record = stack.enter_context(_opened(study))
@@ -246,9 +246,15 @@ def _check_counts(**values: tuple[int, int]) -> None:
             raise FxnasError(f"{name} is a whole number from {least}, got {shown(value)}")
 
 
-def _wanted(objectives: object) -> tuple[Objective, ...]:
+def _wanted(objectives: object, strategy: Strategy) -> tuple[Objective, ...]:
     if isinstance(objectives, str) or not isinstance(objectives, Sequence) or not all(map(_is_text, objectives)):
         raise FxnasError(f'objectives are names of metrics, ("score", "latency_ms"), got {shown(objectives)}')
+    if objectives and strategy.objectives not in (None, len(objectives)):
+        raise FxnasError(
+            f"{type(strategy).__name__} takes {strategy.objectives} number(s) as a reward, and the search names "
+            f"{len(objectives)} objectives ({', '.join(objectives)}): Nsga2 takes any number, and "
+            f"OptunaSampler(…, objectives={len(objectives)}) so many"
+        )
     return objectives_of(objectives)
 
 

@@ -21,6 +21,7 @@ from fxnas.strategies import (
     GridSearch,
     LocalSearch,
     Nsga2,
+    OptunaSampler,
     PredictorSearch,
     RandomSearch,
     Strategy,
@@ -125,6 +126,14 @@ def test_one_named_objective_is_one_reward() -> None:
 def test_one_objective_is_what_most_strategies_take() -> None:
     with pytest.raises(SearchSpaceError, match="RegularizedEvolution takes one reward, got 2 objectives"):
         search(evaluator=pair)
+
+
+@pytest.mark.parametrize("strategy", [evolution(), Deduped(evolution()), OptunaSampler(SPACE, objectives=3)])
+def test_objectives_that_a_strategy_does_not_take_are_refused_at_once(strategy: Strategy) -> None:
+    name, count = type(strategy).__name__, strategy.objectives
+    with pytest.raises(FxnasError, match=rf"{name} takes {count} .* names 2 objectives \(score, cost\)"):
+        search(strategy, pair, objectives=("score", "cost"))
+    assert strategy.asked == 0
 
 
 def test_going_on_makes_no_prediction_for_what_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,7 +32,10 @@ class Strategy(ABC):
         asked: number of asks so far.
         told: every tell: the architecture in canonical form and its reward, None where the trial failed.
         rewards: the reward of each architecture that was told: the first of a trial that succeeded, or None.
+        objectives: how many numbers a reward is; None: any number. A subclass that takes several says so.
     """
+
+    objectives: int | None = 1
 
     def __init__(self, space: SearchSpace, *, seed: int = 0) -> None:
         if not isinstance(space, SearchSpace):

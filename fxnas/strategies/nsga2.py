@@ -35,6 +35,8 @@ class Nsga2(Strategy):
         SearchSpaceError: the population is too small.
     """
 
+    objectives = None
+
     def __init__(self, space: SearchSpace, *, seed: int = 0, population: int = 20) -> None:
         super().__init__(space, seed=seed)
         if population < 2:

@@ -40,6 +40,8 @@ class OptunaSampler(Strategy):
         SearchSpaceError: Optuna is not installed, the sampler isn't one, or the number of objectives isn't positive.
     """
 
+    objectives: int
+
     def __init__(
         self,
         space: SearchSpace,

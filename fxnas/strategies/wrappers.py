@@ -26,6 +26,7 @@ class Wrapper(Strategy):
     def __init__(self, strategy: Strategy) -> None:
         super().__init__(strategy.space, seed=strategy.seed)
         self.strategy = strategy
+        self.objectives = strategy.objectives
 
     @property
     def settings(self) -> dict[str, object]:
