@@ -158,6 +158,11 @@ def test_a_bare_space_has_none() -> None:
             assert (report_data(study)["graph"] is not None) == known
 
 
+def test_a_candidate_may_have_the_name_of_a_method() -> None:
+    graph = traced(nn.Sequential(fxnas.LayerChoice({"forward": nn.Tanh(), "train": nn.ReLU()}, key="op")))
+    assert {("0.forward", "Tanh"), ("0.train", "ReLU")} <= {(box.label, box.detail) for box in wired(graph).boxes}
+
+
 def test_a_graph_that_is_too_large_is_left_out() -> None:
     graph = traced(nn.Sequential(fxnas.LayerChoice([nn.ReLU(), nn.Tanh()]), *[nn.ReLU() for _ in range(MOST_NODES)]))
     assert graph.space.wiring is None

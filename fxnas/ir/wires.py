@@ -11,6 +11,7 @@ from fxnas.active_if import MOST_PARTS
 from fxnas.choice import Choice
 from fxnas.conditions import NEVER, TRAINING_KEY, Atom, Condition, all_of, any_of, parts_of
 from fxnas.ir.liveness import inputs_of, is_choose, is_switch
+from fxnas.modules import submodule
 from fxnas.wiring import MOST_EDGES, MOST_NODES, Box, Kind, Wire, Wiring
 
 
@@ -64,7 +65,7 @@ def _box(node: Node, module: nn.Module, when: Condition) -> Box:
         case "output":
             kind, target = "output", "output"
         case "call_module":
-            kind, detail = "module", type(module.get_submodule(target)).__name__
+            kind, detail = "module", type(submodule(module, target)).__name__
         case "call_method":
             target = f".{target}"
     if is_choose(node) or is_switch(node):
