@@ -9,9 +9,10 @@ from torch import Tensor, fx, nn
 
 from fxnas.errors import ExportError
 from fxnas.exporters.constructors import Call, constructor
-from fxnas.exporters.layout import Layout, find, submodule, unique_modules
+from fxnas.exporters.layout import Layout, unique_modules
 from fxnas.exporters.literals import Unwritable, literal
 from fxnas.exporters.sameness import Repair, check_plain
+from fxnas.modules import attribute, submodule
 
 _WIDTH = 100
 
@@ -161,7 +162,7 @@ def _constructor_calls(root: fx.GraphModule) -> dict[int, tuple[Call, tuple[Repa
 def _given(root: fx.GraphModule) -> Iterator[fx.Node]:
     """The nodes that give a module to a branch."""
     for node in root.graph.find_nodes(op="get_attr"):
-        found = find(root, str(node.target)) if node.target != "training" else None
+        found = attribute(root, str(node.target)) if node.target != "training" else None
         if isinstance(found, nn.Module) and not isinstance(found, fx.GraphModule):
             yield node
 

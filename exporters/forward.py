@@ -20,8 +20,9 @@ from fxnas.exporters.classes import Classes
 from fxnas.exporters.expressions import AUGMENTED, BINARY, Expressions, Source
 from fxnas.exporters.functions import BUILTINS
 from fxnas.exporters.identifiers import Scope, is_plain
-from fxnas.exporters.layout import Layout, find, unique_modules
+from fxnas.exporters.layout import Layout, unique_modules
 from fxnas.exporters.literals import Unwritable, literal
+from fxnas.modules import attribute
 
 _WIDTH = 100
 _INLINE = 72  # longer expressions get a name
@@ -140,7 +141,7 @@ class _Writer:
         return Source(f"{one} if {self._expressions.argument(mode)} else {other}", compound=True)
 
     def _branch(self, path: Any, operands: Any) -> str:
-        module = find(self._root, path)
+        module = attribute(self._root, path)
         first, *more = [node for node in module.graph.nodes if node.op != "placeholder"]
         if not more:
             return self._expressions.argument(first.args[0])
@@ -188,14 +189,14 @@ class _Writer:
         owner_path, _, name = path.rpartition(".")
         if name == "training":
             return f"{self._layout.module(owner_path)}.training"
-        value = find(self._root, path)
+        value = attribute(self._root, path)
         if isinstance(value, fx.GraphModule):
             return ""  # a branch, which is no value
         if isinstance(value, torch.nn.Module):
             return self._layout.module(path)
         if not isinstance(value, torch.Tensor):
             return literal(value)
-        owner: Any = self._root if not owner_path else find(self._root, owner_path)
+        owner: Any = self._root if not owner_path else attribute(self._root, owner_path)
         return self._layout.tensor(owner, name)
 
     def _reads(self, node: fx.Node) -> _Reads:

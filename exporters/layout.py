@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Literal
 
 from torch import nn
 from torch.fx import GraphModule
@@ -113,26 +113,6 @@ def _is_added(name: str) -> bool:
 
 def _is_attribute(name: str) -> bool:
     return is_plain(name) and name not in _TAKEN
-
-
-def find(root: nn.Module, path: str) -> Any:
-    """What lies at a dotted path: a module, a tensor, or a plain attribute. Any name works."""
-    owner, _, name = path.rpartition(".")
-    module = submodule(root, owner)
-    for table in (module._parameters, module._buffers, module._modules):
-        if name in table:
-            return table[name]
-    return module.__dict__[name]
-
-
-def submodule(root: nn.Module, path: str) -> nn.Module:
-    """The module at a dotted path. Any name works, also one that is taken by an attribute."""
-    module = root
-    for name in path.split(".") if path else ():
-        child = module._modules[name]
-        assert child is not None
-        module = child
-    return module
 
 
 def unique_modules(root: nn.Module) -> list[nn.Module]:
