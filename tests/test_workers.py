@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import CancelledError, Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -312,6 +313,18 @@ class TestProcesses:
         first = engine.submit(os.getpid).result(30)
         os.kill(first, signal.SIGKILL)
         assert engine.submit(os.getpid).result(30) not in (first, os.getpid())
+
+    def test_one_that_does_not_die_is_not_waited_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """As a process that hangs in the driver of a GPU."""
+        monkeypatch.setattr(processes, "LAST_SECONDS", 0.1)
+        died = threading.Event()
+        join = ProcessPool.join
+        monkeypatch.setattr(ProcessPool, "join", lambda pool: died.wait(60) and join(pool))
+        engine = Processes(1, made(SPACE, bodies.score, SPACE), timeout=0.5)
+        assert isinstance(engine.submit(time.sleep, 600).exception(30), TimeoutError)
+        assert engine.submit(os.getpid).result(30)
+        engine.shutdown()
+        died.set()
 
     def test_calls_that_wait_outlive_the_worker(self, engine: Processes) -> None:
         calls = [engine.submit(function) for function in (bodies.killed_while_it_is_sent, os.getpid, os.getpid)]

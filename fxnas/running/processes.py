@@ -24,6 +24,7 @@ from fxnas.running.source import Made
 
 _Result = TypeVar("_Result")
 WATCH_SECONDS = 0.2  # how often to look for a call that a broken pool has forgotten
+LAST_SECONDS = 5.0  # how long the end waits for processes that were killed
 
 
 class Processes(Executor):
@@ -82,6 +83,7 @@ class _Slot:
         self._closed = False
         self._at_once = threading.Event()
         self._worker: _Worker | None = None
+        self._killed: list[threading.Thread] = []
         self.thread = threading.Thread(target=self._serve, name="fxnas-worker", daemon=True)
         self.thread.start()
 
@@ -115,6 +117,8 @@ class _Slot:
                 self.pending.discard(call)
                 call.future.set_result(result)
         self._end_worker()
+        for thread in self._killed:
+            thread.join(LAST_SECONDS)
 
     def _result(self, call: _Call) -> Any:
         try:
@@ -132,7 +136,7 @@ class _Slot:
 
     def _end_worker(self) -> None:
         if self._worker is not None:
-            self._worker.end()
+            self._killed = [*filter(threading.Thread.is_alive, self._killed), self._worker.end()]
             self._worker = None
 
 
@@ -176,10 +180,16 @@ class _Worker:
                 raise TimeoutError
         return future.result()
 
-    def end(self) -> None:
-        """Ends the process and what it has left running."""
+    def end(self) -> threading.Thread:
+        """Kills the process and what it has left running.
+
+        Returns:
+            the thread that waits for its death, which may not come: a process can hang in a driver or a file system.
+        """
         self._pool.stop()
         if self._group.value and hasattr(os, "killpg"):
             with contextlib.suppress(OSError):
                 os.killpg(self._group.value, signal.SIGKILL)
-        self._pool.join()
+        waiting = threading.Thread(target=self._pool.join, name="fxnas-killed-worker", daemon=True)
+        waiting.start()
+        return waiting
