@@ -122,14 +122,12 @@ class _Slot:
 
     def _result(self, call: _Call) -> Any:
         try:
-            return self._ready().run(call, self._timeout, self._at_once)
+            return self._current().run(call, self._timeout, self._at_once)
         except BrokenProcessPool:  # the worker ended before it began the call: the call has done nothing yet
             self._end_worker()
-            return self._ready().run(call, self._timeout, self._at_once)
+            return self._current().run(call, self._timeout, self._at_once)
 
-    def _ready(self) -> _Worker:
-        if self._worker is not None and not self._worker.alive:
-            self._end_worker()
+    def _current(self) -> _Worker:
         if self._worker is None:
             self._worker = self._new()
         return self._worker
@@ -154,10 +152,6 @@ class _Worker:
             max_workers=1, initializer=worker.start, initargs=(self._group, source, threads), context=context
         )
 
-    @property
-    def alive(self) -> bool:
-        return bool(self._pool.active)
-
     def run(self, call: _Call, timeout: float | None, at_once: threading.Event) -> Any:
         """What the call returns.
 
@@ -167,12 +161,15 @@ class _Worker:
             CancelledError: `at_once` was set.
             BaseException: the process ended during the call, or the call itself raised.
         """
-        future = self._pool.schedule(call.function, args=call.args, kwargs=call.kwargs)
+        try:
+            future = self._pool.schedule(call.function, args=call.args, kwargs=call.kwargs)
+        except RuntimeError as error:  # what a pool says that broke while it had nothing to do
+            raise BrokenProcessPool("the worker process ended between two calls") from error
         deadline = math.inf
         while not wait([future], WATCH_SECONDS).done:
             if at_once.is_set():
                 raise CancelledError
-            if not self.alive:  # the pool forgets a call that it was given while it broke
+            if not self._pool.active:  # the pool forgets a call that it was given while it broke
                 raise BrokenProcessPool("the worker process ended before it began")
             if timeout is not None and deadline == math.inf and future.running():
                 deadline = time.monotonic() + timeout
