@@ -190,7 +190,7 @@ class TestSetup:
         [
             ({}, {"stopping": MedianRule()}, r'another stopping rule: it was null, is \{"name": "MedianRule"'),
             ({"stopping": MedianRule()}, {}, r'another stopping rule: it was \{"name": "MedianRule".*, is null; go on'),
-            ({"stopping": MedianRule()}, {"stopping": MedianRule("loss")}, '\'metric\' was ".score", is "-loss"'),
+            ({"stopping": MedianRule()}, {"stopping": MedianRule("loss")}, r"'metric' was \"\+score\", is \"-loss\""),
             ({"stopping": MedianRule()}, {"stopping": MedianRule(first_steps=2)}, "'first_steps' was 0, is 2"),
             ({"stopping": SuccessiveHalving()}, {"stopping": SuccessiveHalving(eta=2)}, "'eta' was 4, is 2"),
             (
