@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping
+from collections.abc import ItemsView, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -162,10 +162,6 @@ class Architecture(Mapping[str, Decision]):
     def get(self, key: str, default: Any = None) -> Any:
         """The decision at a choice, or `default` where it has none."""
         return self._decisions.get(key, default)
-
-    def keys(self) -> KeysView[str]:
-        """The keys of the choices that have a decision, in the order of the space."""
-        return self._decisions.keys()
 
     def items(self) -> ItemsView[str, Decision]:
         """Pairs of key and decision."""
